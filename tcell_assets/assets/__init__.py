@@ -1,0 +1,1 @@
+"""Dagster assets, one file a stage of the flow: load, call science, return a result."""

@@ -1,0 +1,1 @@
+"""The mathematics of the platform as plain functions on arrays and frames; never imports dagster."""
