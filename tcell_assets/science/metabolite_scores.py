@@ -1,0 +1,75 @@
+"""Scores of every metabolite over all batches, from the distances and predictions of its wells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tcell_assets.science.well_join import rows_for_wells, usable_wells
+
+DISTANCES = ("euclidean", "cosine", "cosine_centered")
+PREDICTIONS = ("activation_probability", "pred_activation")
+
+
+def score_metabolites(
+    wells: pd.DataFrame,
+    predictions: pd.DataFrame,
+    distances: pd.DataFrame,
+    *,
+    usable: pd.Series | None = None,
+    hits: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Mean, standard deviation and number of each metabolite's distances and predicted activation.
+
+    Metabolites are ranked by the hit calls where they are given (`rank` of `hit_calling.call_hits`),
+    otherwise by the mean Euclidean distance to DMSO, largest first. The latent norm ‖z‖ is never used: it
+    measures the distance to an arbitrary origin, not to DMSO.
+
+    Args:
+        wells: Well metadata of all batches: `well_id, metabolite, is_dmso`.
+        predictions: `well_id, activation_probability` and, where that head was trained, `pred_activation`.
+        distances: `well_id, euclidean, cosine, cosine_centered`.
+        usable: Booleans indexed by `well_id`; wells marked False enter no score.
+        hits: `metabolite, rank` of the same screen.
+
+    Returns:
+        `rank, metabolite, n_wells` and `mean_…, sd_…, n_…` of each quantity, best rank first; `sd_…` has
+        divisor n − 1 and is NaN for one well, `n_…` counts the finite values. `n_wells` counts usable wells;
+        a metabolite without any keeps its row, without values, and has no rank. DMSO is not in the table.
+
+    Raises:
+        ValueError: A well has no prediction or no distance, or a metabolite no hit call.
+    """
+    treated = wells.loc[~wells["is_dmso"].astype(bool)]
+    well_ids = treated["well_id"].tolist()
+    values = pd.concat(
+        [
+            rows_for_wells(distances, well_ids, "distances")[list(DISTANCES)],
+            rows_for_wells(predictions, well_ids, "predictions").reindex(columns=list(PREDICTIONS)),
+        ],
+        axis=1,
+    ).astype(np.float64)
+    allowed = usable_wells(usable, well_ids)
+    grouped = values.where(allowed, other=np.nan).groupby(treated["metabolite"].to_numpy())
+
+    columns: dict[str, pd.Series] = {
+        "n_wells": allowed.groupby(treated["metabolite"].to_numpy()).sum().astype(int)
+    }
+    for quantity in (*DISTANCES, *PREDICTIONS):
+        columns[f"mean_{quantity}"] = grouped[quantity].mean()
+        columns[f"sd_{quantity}"] = grouped[quantity].std(ddof=1)
+        columns[f"n_{quantity}"] = grouped[quantity].count().astype(int)
+    scores = pd.DataFrame(columns).rename_axis("metabolite").reset_index()
+    scores.insert(0, "rank", _rank(scores, hits))
+    return scores.sort_values(["rank", "metabolite"], na_position="last", ignore_index=True)
+
+
+def _rank(scores: pd.DataFrame, hits: pd.DataFrame | None) -> pd.Series:
+    if hits is None:
+        by_distance = scores["mean_euclidean"].rank(ascending=False, method="first")
+        return by_distance.astype("Int64")
+    known = hits.set_index("metabolite")["rank"]
+    missing = sorted(set(scores["metabolite"]) - set(known.index))
+    if missing:
+        raise ValueError(f"hits: no call for metabolite(s) {missing[:5]}. Call hits on the same wells first.")
+    return scores["metabolite"].map(known).astype("Int64")
