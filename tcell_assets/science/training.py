@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import platform
 import time
@@ -25,7 +24,6 @@ from tcell_assets.science.settings import (
     LABEL_TARGET,
     LEGACY_TARGET,
     PRESETS,
-    REGRESSION_TARGETS,
     TARGETS,
     NetworkSettings,
     TrainingSettings,
@@ -201,9 +199,10 @@ class _Training:
         self.wells = data.wells.iloc[self.rows].reset_index(drop=True)
         self.split = split_wells(self.wells, settings).to_numpy()
         self.parts = self._parts()
-        self.gene_mean, self.gene_standard_deviation = (
-            self._fit_scaler() if settings.use_zscore else (None, None)
-        )
+        self.gene_mean: np.ndarray | None = None
+        self.gene_standard_deviation: np.ndarray | None = None
+        if settings.use_zscore:
+            self.gene_mean, self.gene_standard_deviation = self._fit_scaler()
         targets = self.wells[list(TARGETS)].to_numpy(dtype=np.float64)
         self.activation_mean, self.activation_standard_deviation = self._standardise_legacy(targets)
         in_training = targets[self.split == "train"]
@@ -269,7 +268,8 @@ class _Training:
         mean, standard_deviation = float(known.mean()), float(known.std())
         if standard_deviation == 0:
             raise TrainingError(
-                f"activation_score is {mean:g} in every training well; leave the column out, nothing can be learnt from it"
+                f"activation_score is {mean:g} in every training well; "
+                "leave the column out, nothing can be learnt from it"
             )
         targets[:, column] = (targets[:, column] - mean) / standard_deviation
         return mean, standard_deviation
