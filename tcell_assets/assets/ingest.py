@@ -1,0 +1,100 @@
+"""From `data/<batch>/` to checked tables: which files lie there, the wells, and the expression matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pyarrow as pa
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+
+from tcell_assets.metadata import preview, table_result, table_spec_arguments
+from tcell_assets.partitions import screening_batches
+from tcell_assets.resources import LandingZone
+
+INGEST = "ingest"
+
+plate_files = dg.AssetSpec(
+    "plate_files",
+    description="What lies in `data/<batch>/`, written by people and instruments, with its content hash.",
+    partitions_def=screening_batches,
+    group_name=INGEST,
+    kinds={"csv", "parquet"},
+    owners=["team:screening"],
+)
+
+
+@dg.multi_asset(
+    name="ingest_batch",
+    specs=[
+        dg.AssetSpec(
+            asset,
+            deps=[plate_files],
+            group_name=INGEST,
+            kinds={"parquet", "pandas"},
+            owners=["team:screening"],
+            code_version="1",
+            skippable=True,
+            **table_spec_arguments(asset),
+        )
+        for asset in ("well_metadata", "expression_matrix")
+    ],
+    partitions_def=screening_batches,
+    can_subset=True,
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL),
+)
+def ingest_batch(
+    context: dg.AssetExecutionContext, landing_zone: LandingZone
+) -> Iterator[dg.MaterializeResult[pa.Table]]:
+    """Read one batch folder once; every problem it has is reported in one failure, and nothing is written."""
+    folder = landing_zone.batch_folder(context.partition_key)
+    try:
+        batch = read_batch(folder)
+    except LandingError as error:
+        raise dg.Failure(
+            str(error),
+            metadata={"problems": len(error.problems), "folder": dg.MetadataValue.path(str(folder))},
+            # The same files have the same problems: a retry would only hide them behind two more failures.
+            allow_retries=False,
+        ) from error
+    context.log_event(
+        observed_plate_files(context.partition_key, batch.content_hash, batch_fingerprint(folder))
+    )
+    counts = {
+        "wells": len(batch.wells),
+        "plates": batch.wells["plate"].nunique(),
+        "dmso_wells": int(batch.wells["is_dmso"].sum()),
+        "plate_files_hash": batch.content_hash,
+        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in batch.notes) or "none"),
+    }
+    if "well_metadata" in context.op_execution_context.selected_output_names:
+        yield table_result(
+            "well_metadata",
+            batch.wells,
+            {
+                **counts,
+                "metabolites": batch.wells.loc[~batch.wells["is_dmso"], "metabolite"].nunique(),
+                "wells_with_targets": int(batch.wells["tscore"].notna().sum()),
+                "preview": preview(batch.wells),
+            },
+        )
+    if "expression_matrix" in context.op_execution_context.selected_output_names:
+        yield table_result(
+            "expression_matrix",
+            batch.expression.reset_index(names="well_id"),
+            {**counts, "genes": batch.expression.shape[1], "value_kind": batch.value_kind},
+        )
+
+
+def observed_plate_files(batch: str, content_hash: str, fingerprint: Fingerprint) -> dg.AssetObservation:
+    """Return what lies in a batch folder as an observation of `plate_files`, its content hash as data version."""
+    return dg.AssetObservation(
+        plate_files.key,
+        partition=batch,
+        metadata={
+            "content_hash": content_hash,
+            "files": dg.MetadataValue.json({file.name: file.bytes for file in fingerprint.files}),
+            "size_mib": fingerprint.bytes / 2**20,
+        },
+        tags={DATA_VERSION_TAG: content_hash},
+    )

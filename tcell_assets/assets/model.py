@@ -1,0 +1,184 @@
+"""Trains the model on every batch that has targets, and keeps it with all that is needed to use it again."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from tcell_assets.lake.models import ModelRegistry
+from tcell_assets.metadata import picture, table_result, table_spec_arguments
+from tcell_assets.progress import progress_of
+from tcell_assets.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
+from tcell_assets.science.settings import TrainingSettings, settings_for_preset
+from tcell_assets.science.well_join import some_names
+
+MODEL = "model"
+OWNERS = ["team:computational-biology"]
+
+
+class TrainingConfig(dg.Config):
+    """Hyper-parameters of a training run. A field left empty takes the preset's value."""
+
+    preset: Literal["published", "recommended"] = Field(
+        default="published",
+        description="published: the set-up of the publication. recommended: z-scored input, a linear path beside the "
+        "Transformer and early stopping on an inner split; see docs/training_presets.md for the comparison.",
+    )
+    epochs: int | None = Field(
+        default=None, ge=1, description="passes over the training wells (published: 50)"
+    )
+    batch_size: int | None = Field(default=None, ge=1, description="wells an optimizer step (published: 32)")
+    learning_rate: float | None = Field(default=None, gt=0, description="AdamW step size (published: 0.001)")
+    weight_decay: float | None = Field(default=None, ge=0, description="AdamW weight decay (published: 0.01)")
+    activation_weight: float | None = Field(
+        default=None, ge=0, description="weight of the legacy activation score in the loss (published: 0.2)"
+    )
+    validation_fraction: float | None = Field(
+        default=None, gt=0, lt=1, description="share of wells held out, stratified by label (published: 0.2)"
+    )
+    seed: int = Field(
+        default=614, ge=0, description="seeds the split, the weights, the order of wells and dropout"
+    )
+    use_zscore: bool | None = Field(
+        default=None,
+        description="scale each gene by the training wells' mean and sd; the scaler is part of the model",
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=0,
+        description="epochs without a better loss after which training stops; 0 never stops early",
+    )
+    d_model: int | None = Field(default=None, ge=1, description="width of a gene's token (published: 128)")
+    heads: int | None = Field(
+        default=None, ge=1, description="attention heads; divides d_model (published: 4)"
+    )
+    layers: int | None = Field(default=None, ge=1, description="encoder layers (published: 2)")
+    feed_forward: int | None = Field(
+        default=None, ge=1, description="width of the feed-forward part (published: 512)"
+    )
+    dropout: float | None = Field(default=None, ge=0, lt=1, description="dropout (published: 0.1)")
+    linear_path: bool | None = Field(
+        default=None, description="add a linear map of the expression to the latent, beside the Transformer"
+    )
+    attention: Literal["full", "induced"] | None = Field(
+        default=None, description="full compares all pairs of genes; induced costs time linear in the genes"
+    )
+
+    def settings(self) -> TrainingSettings:
+        """Return the validated training settings.
+
+        Raises:
+            SettingsError: Two values contradict each other, e.g. heads does not divide d_model.
+        """
+        values = self.model_dump(exclude={"preset"}, exclude_none=True)
+        return settings_for_preset(self.preset, **values)
+
+
+@dg.multi_asset(
+    name="train_model",
+    specs=[
+        dg.AssetSpec(
+            "trained_model",
+            deps=["well_metadata", "expression_matrix"],
+            description="The multi-task Transformer: weights, configuration, genes, scaler, split, versions and the "
+            "content hash of each batch it was trained on, in `storage/models/<version>/`.",
+            group_name=MODEL,
+            kinds={"pytorch"},
+            owners=OWNERS,
+            code_version="1",
+        ),
+        dg.AssetSpec(
+            "training_history",
+            deps=["well_metadata", "expression_matrix"],
+            group_name=MODEL,
+            kinds={"parquet", "pandas"},
+            owners=OWNERS,
+            code_version="1",
+            **table_spec_arguments("training_history"),
+        ),
+    ],
+    op_tags=GPU_OP_TAGS,
+    pool=GPU_POOL,
+)
+def train_model(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    storage: Storage,
+    compute: TransformerCompute,
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Train on every ingested batch that has targets; batches without are named in the log."""
+    from tcell_assets.science.figures import loss_curve
+    from tcell_assets.science.trained_model import save_model
+    from tcell_assets.science.training_data import assemble_training_data
+
+    settings = config.settings()
+    lake, models = storage.lake(), storage.models()
+    batches = lake.batches("expression_matrix")
+    data = assemble_training_data(
+        wells_of={batch: lake.read("well_metadata", batch) for batch in batches},
+        genes_of={batch: lake.genes(batch) for batch in batches},
+        batch_hashes={batch: lake.batch_hash(batch) for batch in batches},
+        read_expression=lake.expression,
+    )
+    without_targets = sorted(set(batches) - set(data.batch_hashes))
+    if without_targets:
+        context.log.info(f"no targets, so not trained on: {', '.join(without_targets)}")
+    if data.genes_left_out:
+        context.log.warning(
+            f"{len(data.genes_left_out)} genes are not in every batch and are left out: "
+            f"{some_names(data.genes_left_out, 20)}"
+        )
+    context.log.info(
+        f"training on {len(data.wells)} wells × {len(data.genes)} genes of {', '.join(data.batch_hashes)}"
+    )
+
+    with progress_of(context.log.info, "training", settings.epochs, "epochs") as bar:
+        model = compute.train(data, settings, storage.local_folder("checkpoints"), bar.training)
+
+    folder = models.add(model.version, lambda folder: save_model(model, folder))
+    promoted = promote_candidate(models, model.version)
+    context.log.info(promoted)
+    history = model.history
+    best = history[history["is_best"]].set_index("split")
+    figure = loss_curve(history)
+    yield dg.MaterializeResult(
+        asset_key="trained_model",
+        data_version=dg.DataVersion(model.version),
+        metadata={
+            "model_version": model.version,
+            "folder": dg.MetadataValue.path(str(folder)),
+            "promotion": promoted,
+            "training_batches": dg.MetadataValue.json(dict(data.batch_hashes)),
+            "wells": len(data.wells),
+            "genes": len(data.genes),
+            "genes_left_out": dg.MetadataValue.json(list(data.genes_left_out)),
+            "trained_heads": ", ".join(model.trained_heads),
+            "best_epoch": model.best_epoch,
+            "epochs": int(history["epoch"].max()),
+            "training_loss": float(best.loc["train", "total"]),
+            "validation_loss": float(best.loc["val", "total"]),
+            "device": model.compute.device,
+            "precision": model.compute.precision,
+            "compute_reason": model.compute.reason,
+            "loss_curve": picture(figure.thumbnail),
+        },
+    )
+    yield table_result(
+        "training_history",
+        history,
+        {"best_epoch": model.best_epoch, "loss_curve": picture(figure.thumbnail)},
+        model_version=model.version,
+        training_batches=data.batch_hashes,
+    )
+
+
+def promote_candidate(models: ModelRegistry, version: str) -> str:
+    """Make a freshly trained model current and return a sentence that says so."""
+    if models.current() == version:
+        return f"{version} is the current model already: same data, settings and weights"
+    promotion = models.promote(version, who=getpass.getuser(), why="trained")
+    return f"{version} is current now; before: {promotion.previous or 'none'}"

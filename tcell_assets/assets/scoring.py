@@ -1,0 +1,179 @@
+"""Scores a batch with the current model: predictions, latents and gene importance in one pass, then DMSO distances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+from pydantic import Field
+
+from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
+from tcell_assets.metadata import preview, table_result, table_spec_arguments
+from tcell_assets.partitions import screening_batches
+from tcell_assets.progress import progress_of
+from tcell_assets.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
+from tcell_assets.science.distances import dmso_distances as distances_to_dmso
+
+SCORING = "scoring"
+OWNERS = ["team:computational-biology"]
+
+
+class ScoringConfig(dg.Config):
+    """Which model scores, and which of its heads gene importance explains."""
+
+    model_version: str = Field(default="", description="model to score with; empty takes the current one")
+    importance_head: Literal[
+        "auto", "tscore", "cytotrace", "pseudotime", "is_activated", "activation_score"
+    ] = Field(
+        default="auto",
+        description="head whose prediction gene importance explains; auto takes the legacy activation score where it "
+        "was trained and the activation label otherwise",
+    )
+
+
+class DistanceConfig(dg.Config):
+    """Which DMSO wells a well is compared with."""
+
+    reference: Literal["screen", "batch", "plate", "plate_shrunk"] = Field(
+        default="batch",
+        description="DMSO wells of the whole screen (every batch's current embeddings), of the batch, of the plate, "
+        "or of the plate shrunk towards the batch by five wells' worth",
+    )
+    leave_one_out: bool = Field(
+        default=True,
+        description="compare a DMSO well with the other DMSO wells only; the published script included it in its own "
+        "centre, which makes its distance (n − 1)/n too small",
+    )
+
+
+@dg.multi_asset(
+    name="score_wells",
+    specs=[
+        dg.AssetSpec(
+            asset,
+            deps=["trained_model", "expression_matrix", "well_metadata"],
+            group_name=SCORING,
+            kinds={"pytorch", "parquet"},
+            owners=OWNERS,
+            code_version="1",
+            skippable=True,
+            **table_spec_arguments(asset),
+        )
+        for asset in ("well_predictions", "latent_embeddings", "gene_importance")
+    ],
+    partitions_def=screening_batches,
+    can_subset=True,
+    op_tags=GPU_OP_TAGS,
+    pool=GPU_POOL,
+)
+def score_wells(
+    context: dg.AssetExecutionContext,
+    config: ScoringConfig,
+    storage: Storage,
+    compute: TransformerCompute,
+) -> Iterator[dg.MaterializeResult[pa.Table]]:
+    """Run the network once over a batch: forward for predictions and latents, backward only for gene importance."""
+    from tcell_assets.science.scoring import resolve_head
+    from tcell_assets.science.trained_model import load_model
+
+    lake, models = storage.lake(), storage.models()
+    batch = context.partition_key
+    selected = context.op_execution_context.selected_output_names
+    model = load_model(models.folder(models.resolve(config.model_version)))
+    head = resolve_head(model, config.importance_head) if "gene_importance" in selected else None
+    measured = set(lake.genes(batch))
+    expression = lake.expression(batch, [gene for gene in model.genes if gene in measured])
+    with progress_of(context.log.info, f"scoring {batch}", len(expression), "wells") as bar:
+        scores = compute.score(model, expression, head, bar.wells_done)
+
+    provenance: dict[str, Any] = {"model_version": model.version, "training_batches": model.batch_hashes}
+    shown = {"device": compute.resolve().device, "precision": compute.resolve().precision}
+    if "well_predictions" in selected:
+        wells = lake.read("well_metadata", batch, ["well_id", "metabolite", "is_dmso", *TARGET_COLUMNS])
+        predictions = wells.merge(scores.predictions, on="well_id", validate="one_to_one")
+        predictions = predictions[[column.name for column in TABLES["well_predictions"].columns]]
+        yield table_result(
+            "well_predictions",
+            predictions,
+            {
+                **shown,
+                **{f"wells_{split}": int(n) for split, n in predictions["split"].value_counts().items()},
+                "mean_activation_probability": float(predictions["activation_probability"].mean()),
+                "preview": preview(predictions),
+            },
+            **provenance,
+        )
+    if "latent_embeddings" in selected:
+        yield table_result(
+            "latent_embeddings",
+            scores.latents,
+            {**shown, "mean_latent_norm": float(scores.latents["latent_norm"].mean())},
+            **provenance,
+        )
+    if "gene_importance" in selected and scores.importance is not None:
+        yield table_result(
+            "gene_importance",
+            scores.importance,
+            {
+                **shown,
+                "head": str(head),
+                "preview": preview(scores.importance.nlargest(20, "importance"), 20),
+            },
+            **provenance,
+        )
+
+
+@dg.asset(
+    partitions_def=screening_batches,
+    deps=["trained_model"],
+    group_name=SCORING,
+    kinds={"parquet", "pandas"},
+    owners=OWNERS,
+    code_version="1",
+    io_manager_key="io_manager",
+    **table_spec_arguments("dmso_distances"),
+)
+def dmso_distances(
+    context: dg.AssetExecutionContext,
+    config: DistanceConfig,
+    storage: Storage,
+    well_metadata: pd.DataFrame,
+    latent_embeddings: pd.DataFrame,
+) -> dg.MaterializeResult[pa.Table]:
+    """Distances of each well's latent to the centre of the DMSO wells."""
+    from tcell_assets.science.trained_model import load_model
+
+    lake = storage.lake()
+    lineage = lake.lineage("latent_embeddings", context.partition_key)
+    wells, latents = well_metadata, latent_embeddings
+    if config.reference == "screen":
+        batches = lake.scored_by("latent_embeddings", str(lineage.model_version))
+        wells = pd.concat([lake.read("well_metadata", batch) for batch in batches], ignore_index=True)
+        latents = pd.concat([lake.read("latent_embeddings", batch) for batch in batches], ignore_index=True)
+    model = load_model(storage.models().folder(str(lineage.model_version)))
+    distances = distances_to_dmso(
+        latents,
+        wells,
+        config.reference,
+        training_latent_mean=model.training_latent_mean,
+        leave_one_out=config.leave_one_out,
+        rows=well_metadata["well_id"].tolist(),
+    )
+    frame = well_metadata[["well_id", "metabolite", "is_dmso"]].merge(
+        distances, on="well_id", validate="one_to_one"
+    )
+    return table_result(
+        "dmso_distances",
+        frame.assign(model_version=lineage.model_version),
+        {
+            "reference_scope": config.reference,
+            "reference_size": int(frame["reference_size"].max()),
+            "median_euclidean": float(frame.loc[~frame["is_dmso"], "euclidean"].median()),
+            "median_euclidean_dmso": float(frame.loc[frame["is_dmso"], "euclidean"].median()),
+        },
+        model_version=lineage.model_version,
+        training_batches=lineage.training_batches,
+    )

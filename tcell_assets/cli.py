@@ -1,0 +1,85 @@
+"""`tcell`, the platform from the shell. Each subcommand lives in `tcell_assets.commands` and is imported when used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+# name -> (module in tcell_assets.commands, first line of its help). `tcell --help` must not import dagster or torch:
+# that would take it from 0.2 s to 4 s.
+COMMANDS = {
+    "demo": ("demo", "Simulate a small screen and materialize every asset."),
+    "import": ("importing", "Turn a published-layout folder into one landing folder a batch."),
+    "ingest": ("jobs", "Read and check batches of the landing zone."),
+    "run": ("drop_in", "Do what the published script did, on its files, through the assets."),
+    "score": ("jobs", "Score batches with the current model."),
+    "screen": ("jobs", "Sum up metabolites and genes over all scored batches."),
+    "simulate": ("simulate", "Write a simulated screen, with its truth, into a landing zone."),
+    "train": ("jobs", "Train a model on every ingested batch that has targets."),
+    "ui": ("ui", "Open the Dagster UI with its daemon on this machine."),
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"tcell_assets.commands.{COMMANDS[cmd_name][0]}")
+        return getattr(module, f"{cmd_name}_command")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in sorted(COMMANDS.items())])
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Examples:\n\n  tcell demo\n\n  tcell simulate data --preset clean\n\n  tcell run --data-dir D --out-dir R",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def tcell(ctx: click.Context, debug: bool) -> None:
+    """T-cell DRUG-seq screens as a Dagster asset graph: from plates to scored metabolites, with lineage."""
+    ctx.obj = {"debug": debug}
+
+
+def main() -> None:
+    """Run `tcell`; an error is one message with the next step, and exit code 1."""
+    debug = "--debug" in sys.argv
+    try:
+        tcell.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(f"error: {error}", err=True)
+        click.echo("(tcell --debug … shows the traceback)", err=True)
+        sys.exit(1)
+
+
+def echo_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows as an aligned table."""
+    if not rows:
+        return
+    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
+    for row in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

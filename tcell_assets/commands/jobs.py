@@ -1,0 +1,102 @@
+"""`tcell ingest | train | score | screen`: the four jobs from the shell."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from tcell_assets.commands.output import summarize_batches
+from tcell_assets.progress import terminal_progress
+
+
+@click.command("ingest", epilog="Example:\n\n  tcell ingest tc1 tc2")
+@click.argument("batches", nargs=-1)
+def ingest_command(batches: tuple[str, ...]) -> None:
+    """Read and check BATCHES of the landing zone (default: all); a batch with problems stops no other."""
+    _run_for_batches("ingest", batches)
+
+
+@click.command("score", epilog="Example:\n\n  tcell score tc1 --reference plate_shrunk")
+@click.argument("batches", nargs=-1)
+@click.option("--model-version", default="", help="Model to score with; default: the current one.")
+@click.option(
+    "--importance-head", default="auto", show_default=True, help="Head that gene importance explains."
+)
+@click.option(
+    "--reference",
+    type=click.Choice(["screen", "batch", "plate", "plate_shrunk"]),
+    default="batch",
+    show_default=True,
+    help="DMSO wells a well is compared with.",
+)
+def score_command(batches: tuple[str, ...], model_version: str, importance_head: str, reference: str) -> None:
+    """Score BATCHES (default: all ingested ones), then measure their distances to DMSO."""
+    config = {
+        "ops": {
+            "score_wells": {"config": {"model_version": model_version, "importance_head": importance_head}},
+            "dmso_distances": {"config": {"reference": reference}},
+        }
+    }
+    _run_for_batches("score", batches, config)
+
+
+@click.command("train", epilog="Example:\n\n  tcell train --preset recommended --set epochs=20")
+@click.option(
+    "--preset", type=click.Choice(["published", "recommended"]), default="published", show_default=True
+)
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one hyper-parameter.")
+def train_command(preset: str, settings: tuple[str, ...]) -> None:
+    """Train a model on every ingested batch that has targets."""
+    from tcell_assets.platform import open_platform
+
+    config = {"preset": preset, **dict(_parse_setting(setting) for setting in settings)}
+    with open_platform() as platform, terminal_progress():
+        platform.run("train", config={"ops": {"train_model": {"config": config}}})
+        click.echo(f"current model: {platform.storage.models().current()}")
+
+
+@click.command("screen", epilog="Example:\n\n  tcell screen")
+def screen_command() -> None:
+    """Sum up metabolites and genes over all scored batches."""
+    from tcell_assets.platform import open_platform
+
+    with open_platform() as platform:
+        platform.run("screen")
+        lake = platform.storage.lake()
+        for asset in ("metabolite_scores", "gene_importance_ranking"):
+            click.echo(f"{asset}: {lake.path(asset)}")
+
+
+def _parse_setting(text: str) -> tuple[str, Any]:
+    import yaml
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE, e.g. epochs=20", param_hint="--set")
+    return name, yaml.safe_load(value)
+
+
+def _run_for_batches(job: str, batches: tuple[str, ...], config: dict[str, Any] | None = None) -> None:
+    from tcell_assets.platform import RunFailedError, open_platform
+
+    with open_platform() as platform, terminal_progress():
+        landed = platform.register_landed_batches()
+        known = landed if job == "ingest" else platform.storage.lake().batches("expression_matrix")
+        unknown = sorted(set(batches) - set(known))
+        if unknown:
+            raise click.BadParameter(
+                f"{', '.join(unknown)}: not among {', '.join(known) or 'no batches at all'}"
+            )
+        outcome: dict[str, str] = {}
+        for batch in batches or known:
+            try:
+                platform.run(job, batch, config)
+                outcome[batch] = "done"
+            except RunFailedError as error:
+                outcome[batch] = "failed"
+                click.echo(f"{batch}: {error}", err=True)
+    summarize_batches(job, outcome)
+    if "failed" in outcome.values():
+        sys.exit(1)

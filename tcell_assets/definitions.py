@@ -1,0 +1,53 @@
+"""What Dagster loads: the assets, jobs and resources of one installation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from tcell_assets.assets.ingest import ingest_batch, plate_files
+from tcell_assets.assets.model import train_model
+from tcell_assets.assets.scoring import dmso_distances, score_wells
+from tcell_assets.assets.screen import gene_importance_ranking, metabolite_scores
+from tcell_assets.configuration import Configuration, load_configuration
+from tcell_assets.io_managers import ParquetIOManager
+from tcell_assets.jobs import JOBS
+from tcell_assets.resources import LandingZone, Storage, TransformerCompute
+
+ASSETS = (
+    plate_files,
+    ingest_batch,
+    train_model,
+    score_wells,
+    dmso_distances,
+    metabolite_scores,
+    gene_importance_ranking,
+)
+
+
+def build_resources(configuration: Configuration) -> dict[str, object]:
+    """Return the resources of an installation."""
+    storage = Storage(root=configuration.storage)
+    return {
+        "landing_zone": LandingZone(folder=str(configuration.data)),
+        "storage": storage,
+        "compute": TransformerCompute(),
+        "io_manager": ParquetIOManager(storage=storage),
+    }
+
+
+def build_defs(
+    configuration: Configuration | None = None, overrides: Mapping[str, object] | None = None
+) -> dg.Definitions:
+    """Return fresh definitions.
+
+    Args:
+        configuration: Where data and storage lie; by default read from the environment.
+        overrides: Resources to use in place of the installation's own.
+    """
+    resources = build_resources(configuration or load_configuration())
+    return dg.Definitions(assets=ASSETS, jobs=JOBS, resources={**resources, **(overrides or {})})
+
+
+defs = build_defs()

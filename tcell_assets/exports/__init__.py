@@ -1,0 +1,1 @@
+"""Writes what the lake holds in the formats other tools read."""

@@ -1,0 +1,168 @@
+"""The model registry: every version in a folder of its own, and a pointer to the current one.
+
+The pointer file records who moved it, when and why; it is replaced atomically, so a reader sees the old model or
+the new one. What a version's folder holds is `science.trained_model`'s affair.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+from tcell_assets.lake.files import is_local, synchronise_folder, write_atomically
+
+MANIFEST = "manifest.json"
+_POINTER = "current.json"
+
+
+class UnknownModelError(LookupError):
+    """A model version was asked for that the registry does not hold."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One move of the pointer."""
+
+    version: str
+    previous: str | None
+    who: str
+    when: str
+    why: str
+
+
+@dataclass(frozen=True)
+class ModelRegistry:
+    """Model versions below `root`, the folder `models/` of the storage."""
+
+    root: UPath
+
+    def versions(self) -> list[str]:
+        """Return the complete versions, oldest first."""
+        if not self.root.exists():
+            return []
+        complete = [
+            folder for folder in self.root.iterdir() if folder.name[0] != "." and (folder / MANIFEST).exists()
+        ]
+        return [folder.name for folder in sorted(complete, key=lambda folder: self._created_at(folder.name))]
+
+    def _created_at(self, version: str) -> tuple[str, str]:
+        return str(self.manifest(version).get("created_at", "")), version
+
+    def folder(self, version: str) -> UPath:
+        """Return the folder of a version.
+
+        Raises:
+            UnknownModelError: There is no such version.
+        """
+        # A version names a folder: one that is not listed is never joined to a path.
+        if version not in {folder.name for folder in (self.root.iterdir() if self.root.exists() else ())}:
+            known = ", ".join(self.versions()) or "none"
+            raise UnknownModelError(f"{self.root}: no model {version!r}; versions here: {known}")
+        return self.root / version
+
+    def manifest(self, version: str) -> dict[str, Any]:
+        """Return the manifest of a version; see `folder` for what is raised."""
+        return json.loads((self.root / version / MANIFEST).read_text())
+
+    def add(self, version: str, save: Callable[[UPath], object]) -> UPath:
+        """Write a version through `save(folder)`; an already complete one is kept, as versions name their content.
+
+        A kill leaves no version or the whole of it: locally the folder is renamed into place, on an object store the
+        manifest is written last.
+        """
+        target = self.root / version
+        if (target / MANIFEST).exists():
+            return target
+        if not is_local(self.root):
+            save(target)
+            return target
+        local = Path(self.root.path)
+        local.mkdir(parents=True, exist_ok=True)
+        temporary = local / f".{version}.{uuid.uuid4().hex[:8]}.writing"
+        try:
+            save(UPath(temporary))
+            temporary.rename(local / version)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        synchronise_folder(local)
+        return target
+
+    def promotions(self) -> list[Promotion]:
+        """Return every move of the pointer, oldest first."""
+        pointer = self.root / _POINTER
+        if not pointer.exists():
+            return []
+        return [Promotion(**entry) for entry in json.loads(pointer.read_text())["promotions"]]
+
+    def current(self) -> str | None:
+        """Return the current version, or None before the first promotion."""
+        promotions = self.promotions()
+        return promotions[-1].version if promotions else None
+
+    def resolve(self, version: str | None) -> str:
+        """Return `version`, or the current one where none is named.
+
+        Raises:
+            UnknownModelError: The version is not there, or none is current.
+        """
+        if version:
+            return self.folder(version).name
+        current = self.current()
+        if current is None:
+            raise UnknownModelError(f"{self.root}: no model is current; materialize trained_model first")
+        return self.folder(current).name
+
+    def promote(self, version: str, who: str, why: str) -> Promotion:
+        """Make `version` the current model.
+
+        Raises:
+            UnknownModelError: There is no such version.
+        """
+        self.folder(version)
+        with self._pointer_lock():
+            promotions = self.promotions()
+            promotion = Promotion(
+                version=version,
+                previous=promotions[-1].version if promotions else None,
+                who=who,
+                when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                why=why,
+            )
+            entries = [asdict(entry) for entry in (*promotions, promotion)]
+            body = json.dumps({"version": version, "promotions": entries}, indent=2).encode()
+            write_atomically(self.root / _POINTER, lambda file: file.write(body))
+        return promotion
+
+    def rollback(self, who: str, why: str) -> Promotion:
+        """Make the model that was current before the current one current again.
+
+        Raises:
+            UnknownModelError: There is no earlier model.
+        """
+        promotions = self.promotions()
+        previous = promotions[-1].previous if promotions else None
+        if previous is None:
+            raise UnknownModelError(f"{self.root}: no earlier model to roll back to")
+        return self.promote(previous, who, why)
+
+    @contextmanager
+    def _pointer_lock(self) -> Iterator[None]:
+        """Keep two local processes from losing one of two simultaneous promotions."""
+        if not is_local(self.root):
+            yield
+            return
+        import fcntl
+
+        with (Path(self.root.path) / ".current.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

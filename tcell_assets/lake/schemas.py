@@ -1,0 +1,286 @@
+"""The columns of every table in the lake: name, type, unit and meaning, in one place.
+
+The Parquet writer validates against these, the Dagster UI shows them, and the documentation is generated from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+LATENT_DIMENSION = 32
+LATENT_COLUMNS = tuple(f"z_{index:02d}" for index in range(LATENT_DIMENSION))
+
+SCORE_COLUMNS = ("tscore", "cytotrace", "pseudotime")
+TARGET_COLUMNS = (*SCORE_COLUMNS, "is_activated", "activation_score")
+
+
+class SchemaError(ValueError):
+    """A frame does not fit the table it was meant for."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: its Arrow type, what it means, and whether a value may be missing."""
+
+    name: str
+    type: pa.DataType
+    description: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake, named as its asset.
+
+    `key` columns together identify a row. `gene_columns` says that one column a gene of this type follows the listed
+    ones; those are never listed in a schema (thousands of them would drown the UI).
+    """
+
+    asset: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    gene_columns: pa.DataType | None = None
+    partitioned: bool = True
+
+    def arrow_schema(self, frame_columns: list[str]) -> pa.Schema:
+        """Return the Arrow schema for a frame with these columns.
+
+        Raises:
+            SchemaError: Columns are missing, unknown or out of order.
+        """
+        listed = [column.name for column in self.columns]
+        fields = [pa.field(column.name, column.type, nullable=column.nullable) for column in self.columns]
+        if self.gene_columns is None:
+            if frame_columns != listed:
+                raise SchemaError(_column_difference(self.asset, listed, frame_columns))
+            return pa.schema(fields)
+        if frame_columns[: len(listed)] != listed:
+            raise SchemaError(_column_difference(self.asset, listed, frame_columns[: len(listed)]))
+        genes = frame_columns[len(listed) :]
+        return pa.schema([*fields, *(pa.field(gene, self.gene_columns, nullable=False) for gene in genes)])
+
+    def to_arrow(self, frame: pd.DataFrame) -> pa.Table:
+        """Return `frame` as an Arrow table of exactly this schema, without the pandas index.
+
+        Raises:
+            SchemaError: Columns differ, a value does not fit its type, a value is missing where none may be, or two
+                rows share one key.
+        """
+        schema = self.arrow_schema([str(column) for column in frame.columns])
+        try:
+            table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False, safe=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise SchemaError(f"table {self.asset}: {error}") from error
+        for column in self.columns:
+            if not column.nullable and table.column(column.name).null_count:
+                row = int(np.flatnonzero(table.column(column.name).is_null().to_numpy())[0])
+                raise SchemaError(
+                    f"table {self.asset}: row {row} has no {column.name}, which every row needs"
+                )
+        duplicated = frame.duplicated(list(self.key))
+        if duplicated.any():
+            first = frame.loc[duplicated, list(self.key)].iloc[0].to_dict()
+            raise SchemaError(f"table {self.asset}: more than one row for {first}")
+        return table.replace_schema_metadata(None)
+
+
+def _column_difference(asset: str, expected: list[str], found: list[str]) -> str:
+    missing = [name for name in expected if name not in found]
+    unknown = [name for name in found if name not in expected]
+    if missing or unknown:
+        return f"table {asset}: columns missing {missing}, unknown {unknown}"
+    return f"table {asset}: columns stand in the order {found}, expected {expected}"
+
+
+_WELL_ID = Column("well_id", pa.string(), "`<batch>_<plate>_<well>`, unique in the screen")
+_MODEL_VERSION = Column("model_version", pa.string(), "version of the model that made this row")
+
+WELL_METADATA = Table(
+    asset="well_metadata",
+    description="Where each well lies, what it was treated with, and its phenotype targets where they are known.",
+    columns=(
+        _WELL_ID,
+        Column("batch", pa.string(), "screening batch, the name of its folder"),
+        Column("plate", pa.string(), "plate within the batch"),
+        Column("well", pa.string(), "well position, e.g. E12"),
+        Column("row", pa.string(), "plate row letter"),
+        Column("column", pa.int32(), "plate column, from 1"),
+        Column("is_edge", pa.bool_(), "lies on the rim of the plate"),
+        Column("metabolite", pa.string(), "treatment as written on the plate map"),
+        Column("is_dmso", pa.bool_(), "vehicle control"),
+        Column("cluster", pa.string(), "expression cluster, where the screen names one", nullable=True),
+        Column("tscore", pa.float64(), "Tscore, z-scored over the screen", nullable=True),
+        Column("cytotrace", pa.float64(), "CytoTRACE, z-scored over the screen", nullable=True),
+        Column("pseudotime", pa.float64(), "pseudotime, z-scored over the screen", nullable=True),
+        Column("is_activated", pa.bool_(), "resting (false) or activated (true)", nullable=True),
+        Column("activation_score", pa.float64(), "legacy activation score, in its own unit", nullable=True),
+    ),
+    key=("well_id",),
+)
+
+EXPRESSION_MATRIX = Table(
+    asset="expression_matrix",
+    description="Variance-stabilised expression (log2 scale), one float32 column a gene after `well_id`.",
+    columns=(_WELL_ID,),
+    key=("well_id",),
+    gene_columns=pa.float32(),
+)
+
+TRAINING_HISTORY = Table(
+    asset="training_history",
+    description="Losses of every epoch, well-weighted, for training and validation wells.",
+    columns=(
+        Column("epoch", pa.int32(), "epoch, from 1"),
+        Column("split", pa.string(), "train or val"),
+        Column("total", pa.float64(), "mse + bce + weight × reg"),
+        Column("mse", pa.float64(), "mean squared error over wells and the three scores"),
+        Column("bce", pa.float64(), "binary cross-entropy of resting or activated"),
+        Column(
+            "reg", pa.float64(), "squared error of the standardised legacy activation score", nullable=True
+        ),
+        Column("learning_rate", pa.float64(), "learning rate at the end of the epoch"),
+        Column("seconds", pa.float64(), "wall time of this split's pass"),
+        Column("is_best", pa.bool_(), "the epoch whose weights the model keeps"),
+    ),
+    key=("epoch", "split"),
+    partitioned=False,
+)
+
+WELL_PREDICTIONS = Table(
+    asset="well_predictions",
+    description="What the model predicts for each well, beside the targets. A head without a target stays empty.",
+    columns=(
+        _WELL_ID,
+        Column("metabolite", pa.string(), "treatment as written on the plate map"),
+        Column("is_dmso", pa.bool_(), "vehicle control"),
+        Column("tscore", pa.float64(), "target Tscore", nullable=True),
+        Column("cytotrace", pa.float64(), "target CytoTRACE", nullable=True),
+        Column("pseudotime", pa.float64(), "target pseudotime", nullable=True),
+        Column("is_activated", pa.bool_(), "target label", nullable=True),
+        Column("activation_score", pa.float64(), "target legacy activation score", nullable=True),
+        Column("pred_tscore", pa.float32(), "predicted Tscore", nullable=True),
+        Column("pred_cytotrace", pa.float32(), "predicted CytoTRACE", nullable=True),
+        Column("pred_pseudotime", pa.float32(), "predicted pseudotime", nullable=True),
+        Column("activation_logit", pa.float32(), "log-odds that the well is activated", nullable=True),
+        Column(
+            "activation_probability", pa.float32(), "probability that the well is activated", nullable=True
+        ),
+        Column(
+            "pred_activation", pa.float32(), "predicted legacy activation score, in its unit", nullable=True
+        ),
+        Column("split", pa.string(), "train, val, or unseen by this model"),
+        _MODEL_VERSION,
+    ),
+    key=("well_id",),
+)
+
+LATENT_EMBEDDINGS = Table(
+    asset="latent_embeddings",
+    description="The 32 numbers every head reads, for each well.",
+    columns=(
+        _WELL_ID,
+        *(Column(name, pa.float32(), "latent coordinate") for name in LATENT_COLUMNS),
+        Column(
+            "latent_norm", pa.float32(), "length of the latent vector; kept for parity, never used to rank"
+        ),
+        _MODEL_VERSION,
+    ),
+    key=("well_id",),
+)
+
+DMSO_DISTANCES = Table(
+    asset="dmso_distances",
+    description="How far each well's latent lies from the DMSO wells. A DMSO well is left out of its own centre.",
+    columns=(
+        _WELL_ID,
+        Column("metabolite", pa.string(), "treatment as written on the plate map"),
+        Column("is_dmso", pa.bool_(), "vehicle control"),
+        Column("euclidean", pa.float64(), "length of latent − DMSO centre"),
+        Column("cosine", pa.float64(), "1 − cosine of latent and DMSO centre (published definition)"),
+        Column("cosine_centered", pa.float64(), "the same after subtracting the training wells' mean latent"),
+        Column("reference_scope", pa.string(), "screen, batch, plate or plate_shrunk"),
+        Column("reference_size", pa.int32(), "DMSO wells in this well's centre"),
+        _MODEL_VERSION,
+    ),
+    key=("well_id",),
+)
+
+GENE_IMPORTANCE = Table(
+    asset="gene_importance",
+    description="Gradient × Input of one head for each gene, averaged over the batch's wells.",
+    columns=(
+        Column("gene", pa.string(), "gene symbol"),
+        Column("importance", pa.float64(), "mean over wells of |x · ∂prediction/∂x|"),
+        Column("signed_importance", pa.float64(), "mean over wells of x · ∂prediction/∂x"),
+        Column("n_wells", pa.int32(), "wells in the mean"),
+        Column("head", pa.string(), "the output explained"),
+        Column("method", pa.string(), "attribution method"),
+        _MODEL_VERSION,
+    ),
+    key=("gene",),
+)
+
+METABOLITE_SCORES = Table(
+    asset="metabolite_scores",
+    description="Each metabolite over all batches: how far from DMSO, how activated. DMSO itself is not ranked.",
+    columns=(
+        Column("rank", pa.int32(), "1 is furthest from DMSO, by mean euclidean distance", nullable=True),
+        Column("metabolite", pa.string(), "treatment as written on the plate map"),
+        Column("n_wells", pa.int32(), "usable wells"),
+        *(
+            column
+            for name, meaning in (
+                ("euclidean", "the euclidean distance to DMSO"),
+                ("cosine", "the cosine distance to DMSO"),
+                ("cosine_centered", "the centred cosine distance to DMSO"),
+                ("activation_probability", "the predicted probability of activation"),
+                ("pred_activation", "the predicted legacy activation score"),
+            )
+            for column in (
+                Column(f"mean_{name}", pa.float64(), f"mean of {meaning}", nullable=True),
+                Column(f"sd_{name}", pa.float64(), f"standard deviation (n − 1) of {meaning}", nullable=True),
+                Column(f"n_{name}", pa.int32(), f"wells with {meaning}"),
+            )
+        ),
+        _MODEL_VERSION,
+    ),
+    key=("metabolite",),
+    partitioned=False,
+)
+
+GENE_IMPORTANCE_RANKING = Table(
+    asset="gene_importance_ranking",
+    description="Gene importance over all batches: the well-weighted mean, which is the published global formula.",
+    columns=(
+        Column("rank", pa.int32(), "1 is the most important gene"),
+        Column("gene", pa.string(), "gene symbol"),
+        Column("importance", pa.float64(), "well-weighted mean over batches of |x · ∂prediction/∂x|"),
+        Column("signed_importance", pa.float64(), "well-weighted mean over batches of x · ∂prediction/∂x"),
+        Column("n_wells", pa.int32(), "wells in the mean"),
+        Column("head", pa.string(), "the output explained"),
+        Column("method", pa.string(), "attribution method"),
+        _MODEL_VERSION,
+    ),
+    key=("gene",),
+    partitioned=False,
+)
+
+TABLES: dict[str, Table] = {
+    table.asset: table
+    for table in (
+        WELL_METADATA,
+        EXPRESSION_MATRIX,
+        TRAINING_HISTORY,
+        WELL_PREDICTIONS,
+        LATENT_EMBEDDINGS,
+        DMSO_DISTANCES,
+        GENE_IMPORTANCE,
+        METABOLITE_SCORES,
+        GENE_IMPORTANCE_RANKING,
+    )
+}

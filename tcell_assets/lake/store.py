@@ -1,0 +1,193 @@
+"""The Parquet lake: one file a table and batch, with its lineage in the footer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from tcell_assets.lake.files import StorageError, write_atomically
+from tcell_assets.lake.schemas import TABLES
+
+_FOOTER_KEY = b"tcell_assets"
+_Result = TypeVar("_Result")
+
+
+class MissingTableError(FileNotFoundError):
+    """A table was asked for that has not been materialized."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a Parquet file comes from, kept in its footer so that it survives outside Dagster.
+
+    `data_version` is the content hash of the table. Downstream of the model, `model_version` names the model and
+    `training_batches` the content hash of each batch it was trained on.
+    """
+
+    asset: str
+    batch: str | None
+    run_id: str
+    code_version: str
+    data_version: str
+    model_version: str | None = None
+    training_batches: Mapping[str, str] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_footer(self) -> dict[bytes, bytes]:
+        """Return the Parquet key-value metadata that holds this lineage."""
+        return {_FOOTER_KEY: json.dumps(asdict(self), sort_keys=True).encode()}
+
+    @classmethod
+    def from_footer(cls, path: UPath, metadata: Mapping[bytes, bytes] | None) -> Lineage:
+        """Read the lineage back.
+
+        Raises:
+            StorageError: The file was not written by this platform.
+        """
+        if not metadata or _FOOTER_KEY not in metadata:
+            raise StorageError(f"{path}: has no lineage in its footer, so it was not written by tcell_assets")
+        return cls(**json.loads(metadata[_FOOTER_KEY]))
+
+
+def content_hash(table: pa.Table) -> str:
+    """Return the sha256 of the values, column names and types of `table`; chunking and metadata do not matter."""
+    digest = hashlib.sha256()
+
+    class _Sink:
+        closed = False
+
+        def write(self, data: Any) -> int:
+            digest.update(data)
+            return len(data)
+
+        def flush(self) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    plain = table.replace_schema_metadata(None).combine_chunks()
+    with pa.ipc.new_stream(pa.PythonFile(_Sink(), mode="w"), plain.schema) as writer:
+        for batch in plain.to_batches(max_chunksize=65536):
+            writer.write_batch(batch)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Reads and writes the tables below `root`: `<asset>/<batch>.parquet`, or `<asset>.parquet` for screen tables."""
+
+    root: UPath
+
+    def path(self, asset: str, batch: str | None = None) -> UPath:
+        """Return where a table lives.
+
+        Raises:
+            KeyError: There is no such table.
+            ValueError: A batch is given for a screen table, or none for a batch table.
+        """
+        table = TABLES[asset]
+        if table.partitioned != (batch is not None):
+            wants = "one file a batch" if table.partitioned else "one file for the screen"
+            raise ValueError(f"table {asset} is {wants}; batch {batch!r} was asked for")
+        return self.root / asset / f"{batch}.parquet" if batch is not None else self.root / f"{asset}.parquet"
+
+    def batches(self, asset: str) -> list[str]:
+        """Return the batches of which `asset` is in the lake, sorted."""
+        folder = self.root / asset
+        if not folder.exists():
+            return []
+        return sorted(
+            file.stem for file in folder.iterdir() if file.suffix == ".parquet" and file.name[0] != "."
+        )
+
+    def exists(self, asset: str, batch: str | None = None) -> bool:
+        """Return whether the table has been written."""
+        return self.path(asset, batch).exists()
+
+    def write(self, frame: pd.DataFrame | pa.Table, lineage: Lineage) -> UPath:
+        """Validate `frame` against its table's schema and write it atomically with its lineage.
+
+        Raises:
+            SchemaError: The frame does not fit the table.
+            StorageError: The file could not be written; the previous one is intact.
+        """
+        path = self.path(lineage.asset, lineage.batch)
+        schema = TABLES[lineage.asset]
+        table = frame if isinstance(frame, pa.Table) else schema.to_arrow(frame)
+        table = table.replace_schema_metadata(lineage.to_footer())
+        # Thousands of gene columns of distinct floats: dictionaries never pay there, and statistics of each column
+        # would triple the footer.
+        wide = schema.gene_columns is not None
+        write_atomically(
+            path,
+            lambda file: pq.write_table(
+                table, file, compression="zstd", use_dictionary=not wide, write_statistics=not wide
+            ),
+        )
+        return path
+
+    def read(self, asset: str, batch: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
+        """Return a table as a frame.
+
+        Raises:
+            MissingTableError: It has not been materialized.
+            StorageError: The file is damaged or not ours.
+        """
+        return self.read_arrow(asset, batch, columns).to_pandas()
+
+    def read_arrow(self, asset: str, batch: str | None = None, columns: list[str] | None = None) -> pa.Table:
+        """Return a table as Arrow; see `read`."""
+        path = self.path(asset, batch)
+        return _read(path, lambda file: pq.read_table(file, columns=columns))
+
+    def lineage(self, asset: str, batch: str | None = None) -> Lineage:
+        """Return the lineage in the footer of a table; see `read` for what is raised."""
+        path = self.path(asset, batch)
+        return _read(path, lambda file: Lineage.from_footer(path, pq.read_schema(file).metadata))
+
+    def genes(self, batch: str) -> list[str]:
+        """Return the genes of a batch's expression matrix without reading its values."""
+        path = self.path("expression_matrix", batch)
+        names = _read(path, lambda file: pq.read_schema(file).names)
+        return [name for name in names if name != "well_id"]
+
+    def expression(self, batch: str, genes: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return expression of a batch: index `well_id`, one float32 column a gene, all or the named ones in order."""
+        columns = None if genes is None else ["well_id", *genes]
+        return self.read("expression_matrix", batch, columns).set_index("well_id")
+
+    def scored_by(self, asset: str, model_version: str) -> list[str]:
+        """Return the batches whose `asset` was made by this model."""
+        return [
+            batch
+            for batch in self.batches(asset)
+            if self.lineage(asset, batch).model_version == model_version
+        ]
+
+    def batch_hash(self, batch: str) -> str:
+        """Return the content hash of what a batch gives to training: its wells with targets, and its expression."""
+        versions = [
+            self.lineage(asset, batch).data_version for asset in ("well_metadata", "expression_matrix")
+        ]
+        return hashlib.sha256(":".join(versions).encode()).hexdigest()
+
+
+def _read(path: UPath, read: Callable[[Any], _Result]) -> _Result:
+    try:
+        with path.open("rb") as file:
+            return read(file)
+    except FileNotFoundError as error:
+        raise MissingTableError(f"{path}: not there yet; materialize its asset first") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"{path}: cannot be read ({error}); materialize its asset again") from error

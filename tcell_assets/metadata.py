@@ -1,0 +1,109 @@
+"""What a materialization shows in the Dagster UI: schema, counts, versions, small pictures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+
+from tcell_assets.lake.schemas import TABLES, Table
+from tcell_assets.lake.store import content_hash
+
+MODEL_VERSION = "model_version"
+TRAINING_BATCHES = "training_batches"
+
+# A picture inlined in metadata stays in the event log for ever.
+LARGEST_INLINE_PICTURE = 50 * 1024
+
+
+def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata with Dagster's wrappers taken off."""
+    return {
+        name: value.value if isinstance(value, dg.MetadataValue) else value
+        for name, value in metadata.items()
+    }
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """Return a table's columns for the UI; gene columns are named in its description only."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=str(column.type),
+                description=column.description,
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable, unique=table.key == (column.name,)
+                ),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def table_spec_arguments(asset: str) -> dict[str, Any]:
+    """Return the `AssetSpec` arguments every Parquet-backed asset has in common."""
+    table = TABLES[asset]
+    return {
+        "description": table.description,
+        "metadata": {"dagster/column_schema": column_schema(table)},
+    }
+
+
+def table_result(
+    asset: str,
+    frame: pd.DataFrame,
+    metadata: Mapping[str, Any] | None = None,
+    model_version: str | None = None,
+    training_batches: Mapping[str, str] | None = None,
+) -> dg.MaterializeResult[pa.Table]:
+    """Return the result of a table asset: its Arrow table, data version and what the UI shows of it.
+
+    The data version is the content hash, so that an identical rerun does not mark everything downstream stale.
+
+    Raises:
+        SchemaError: The frame does not fit the table.
+    """
+    table = TABLES[asset].to_arrow(frame)
+    version = content_hash(table)
+    shown: dict[str, Any] = {"dagster/row_count": table.num_rows, "content_hash": version, **(metadata or {})}
+    if model_version is not None:
+        shown[MODEL_VERSION] = model_version
+    if training_batches is not None:
+        shown[TRAINING_BATCHES] = dg.MetadataValue.json(dict(training_batches))
+    return dg.MaterializeResult(
+        asset_key=asset, value=table, metadata=shown, data_version=dg.DataVersion(version)
+    )
+
+
+def preview(frame: pd.DataFrame, rows: int = 10) -> dg.MetadataValue:
+    """Return the first rows of a table as Markdown."""
+    head = frame.head(rows).copy()
+    for column in head.select_dtypes("number").columns:
+        head[column] = head[column].map(lambda value: f"{value:.4g}")
+    lines = ["| " + " | ".join(head.columns) + " |", "|" + " --- |" * len(head.columns)]
+    lines += ["| " + " | ".join(_markdown_cell(value) for value in row) + " |" for row in head.to_numpy()]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _markdown_cell(value: object) -> str:
+    """Return a cell that Markdown shows literally: names are data and may hold markup."""
+    text = " ".join(str(value).split())
+    for character in "\\`*_{}[]<>()#+!|~":
+        text = text.replace(character, "\\" + character)
+    return text
+
+
+def picture(png: bytes) -> dg.MetadataValue:
+    """Return a PNG shown in a modal of the UI.
+
+    Raises:
+        ValueError: The picture is over 50 KiB; write it to a file and show a thumbnail.
+    """
+    if len(png) > LARGEST_INLINE_PICTURE:
+        raise ValueError(f"a picture of {len(png)} bytes does not belong in the event log (50 KiB at most)")
+    return dg.MetadataValue.md(f"![picture](data:image/png;base64,{base64.b64encode(png).decode()})")

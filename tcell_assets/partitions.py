@@ -1,0 +1,21 @@
+"""The one partitions definition of the platform: a partition is a screening batch, a folder `data/<batch>/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+screening_batches = dg.DynamicPartitionsDefinition(name="screening_batches")
+
+
+def register_batches(instance: dg.DagsterInstance, batches: Iterable[str]) -> list[str]:
+    """Make each batch a partition and return those that were not one before.
+
+    Keys are never deleted: a key carries its history, and Dagster cannot serve runs of a deleted one.
+    """
+    known = set(instance.get_dynamic_partitions(screening_batches.name))
+    new = sorted(set(batches) - known)
+    if new:
+        instance.add_dynamic_partitions(screening_batches.name, new)
+    return new

@@ -1,0 +1,105 @@
+"""One installation as the shell uses it: its Dagster instance, its definitions, and runs in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from tcell_assets.configuration import Configuration, load_configuration
+from tcell_assets.definitions import build_defs
+from tcell_assets.lake.schemas import TABLES
+from tcell_assets.landing.fingerprint import list_batches
+from tcell_assets.partitions import register_batches
+from tcell_assets.resources import Storage
+
+# Every step's start and end would drown the progress bar; what a run logged is in the UI.
+_QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunFailedError(RuntimeError):
+    """A run failed; the message is the step's own."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """An installation, its instance and its definitions."""
+
+    configuration: Configuration
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+
+    @property
+    def storage(self) -> Storage:
+        """The lake and the models."""
+        return Storage(root=self.configuration.storage)
+
+    def register_landed_batches(self) -> list[str]:
+        """Make every batch folder of the landing zone a partition and return all of them."""
+        landed = list(list_batches(self.configuration.data).batches)
+        register_batches(self.instance, landed)
+        return landed
+
+    def forget_other_batches(self, batches: Sequence[str]) -> None:
+        """Remove tables of batches that are not among `batches`, so that screen tables hold these and no others."""
+        lake = self.storage.lake()
+        for asset, table in TABLES.items():
+            for batch in lake.batches(asset) if table.partitioned else []:
+                if batch not in batches:
+                    lake.path(asset, batch).unlink()
+
+    def run(
+        self,
+        job: str,
+        batch: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        selection: list[str] | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job in this process, recorded in the instance like any other run.
+
+        Raises:
+            RunFailedError: A step failed.
+        """
+        definition = self.definitions.resolve_job_def(job)
+        result = definition.execute_in_process(
+            run_config={**_QUIET, **(config or {})},
+            instance=self.instance,
+            partition_key=batch,
+            asset_selection=[dg.AssetKey(asset) for asset in selection] if selection else None,
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailedError(failure_message(result))
+        return result
+
+
+def failure_message(result: dg.ExecuteInProcessResult) -> str:
+    """Return what the failed step said, without Dagster's wrapping."""
+    messages = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            if failure.user_failure_data is not None and failure.user_failure_data.description:
+                messages.append(failure.user_failure_data.description)
+            elif failure.error is not None:
+                root = failure.error
+                while root.cause is not None:
+                    root = root.cause
+                messages.append(root.message.strip())
+    return "\n".join(messages) or f"run {result.run_id} failed before its first step; see the UI"
+
+
+@contextmanager
+def open_platform(
+    configuration: Configuration | None = None, resources: Mapping[str, object] | None = None
+) -> Iterator[Platform]:
+    """Yield an installation with its persistent instance in DAGSTER_HOME; `resources` replace its own."""
+    configuration = configuration or load_configuration()
+    configuration.dagster_home.mkdir(parents=True, exist_ok=True)
+    os.environ["DAGSTER_HOME"] = str(configuration.dagster_home)
+    with dg.DagsterInstance.get() as instance:
+        yield Platform(configuration, instance, build_defs(configuration, resources))

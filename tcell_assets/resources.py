@@ -1,0 +1,114 @@
+"""What the assets are given: the landing zone, the storage, and the one thing that runs the Transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+import pandas as pd
+from pydantic import Field
+from upath import UPath
+
+from tcell_assets.lake.models import ModelRegistry
+from tcell_assets.lake.store import Lake
+
+if TYPE_CHECKING:
+    from tcell_assets.science.compute import Compute
+    from tcell_assets.science.scoring import WellScores
+    from tcell_assets.science.trained_model import TrainedModel
+    from tcell_assets.science.training import TrainingData, TrainingSettings
+
+GPU_POOL = "gpu"
+
+# On Kubernetes (dagster-k8s) each step that runs the network asks for one GPU; other launchers ignore the tag.
+GPU_OP_TAGS: dict[str, Any] = {
+    "dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}},
+    "compute": "gpu",
+}
+
+
+class LandingZone(dg.ConfigurableResource):
+    """The folder plates arrive in, one folder a screening batch."""
+
+    folder: str = Field(description="landing zone, usually data/")
+
+    def batch_folder(self, batch: str) -> Path:
+        """Return the folder of one batch."""
+        return Path(self.folder) / batch
+
+
+class Storage(dg.ConfigurableResource):
+    """The root of everything the platform writes."""
+
+    root: str = Field(description="folder or object-store URL that holds lake/ and models/")
+
+    def lake(self) -> Lake:
+        """Return the Parquet lake."""
+        return Lake(UPath(self.root) / "lake")
+
+    def models(self) -> ModelRegistry:
+        """Return the model registry."""
+        return ModelRegistry(UPath(self.root) / "models")
+
+    def local_folder(self, name: str) -> Path:
+        """Return a folder for files that must be local (checkpoints, figures): below the root where that is local."""
+        root = UPath(self.root)
+        base = Path(root.path) if root.protocol in ("", "file", "local") else Path.cwd() / "storage"
+        folder = base / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+class TransformerCompute(dg.ConfigurableResource):
+    """Runs the Transformer; nothing else in the graph does."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto",
+        description="auto takes a GPU where there is one; a device asked for and absent is an error",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="auto takes bf16 where the device computes it in hardware"
+    )
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes every core")
+    batch_size: int = Field(
+        default=32, ge=1, description="wells in one scoring pass; bounds memory, changes no result"
+    )
+    deterministic: bool = Field(default=False, description="bit-equal reruns on a GPU, at some cost in speed")
+
+    def resolve(self) -> Compute:
+        """Return the device and precision this machine gives."""
+        from tcell_assets.science.compute import resolve_compute
+
+        return resolve_compute(
+            device=self.device,
+            precision=self.precision,
+            threads=self.threads,
+            batch_size=self.batch_size,
+            deterministic=self.deterministic,
+        )
+
+    def train(
+        self,
+        data: TrainingData,
+        settings: TrainingSettings,
+        checkpoint_folder: Path,
+        on_progress: Callable[[Any], None] | None = None,
+    ) -> TrainedModel:
+        """Train a model; a checkpoint of the same data and settings is continued."""
+        from tcell_assets.science.training import train
+
+        return train(data, settings, self.resolve(), checkpoint_folder, on_progress)
+
+    def score(
+        self,
+        model: TrainedModel,
+        expression: pd.DataFrame,
+        head: str | None = None,
+        on_progress: Callable[[Any], None] | None = None,
+    ) -> WellScores:
+        """Predict, embed and, where a head is named, attribute the wells in one pass."""
+        from tcell_assets.science.scoring import score_wells
+
+        return score_wells(model, expression, self.resolve(), head, on_progress)
