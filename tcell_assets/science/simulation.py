@@ -86,10 +86,11 @@ class SimulationSettings:
         preset: one of `PRESETS`.
         seed: seed of the one generator.
         n_genes: genes counted, at least 24.
-        n_batches: screening batches, named tc1, tc2, …
+        n_batches: screening batches, by default named tc1, tc2, …
         n_plates: plates per batch, named A1, A2, B1, B2, …
         wells_per_plate: 96 or 384.
         dmso_wells: DMSO wells of the whole screen; by default the published share.
+        batch_prefix: batches are named by it and their number.
 
     Raises:
         ValueError: a number is out of range, or the preset needs more batches or plates.
@@ -102,6 +103,7 @@ class SimulationSettings:
     n_plates: int = 4
     wells_per_plate: int = 96
     dmso_wells: int | None = None
+    batch_prefix: str = "tc"
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -294,7 +296,7 @@ def _layout(settings: SimulationSettings, preset: Preset, generator: np.random.G
         frames += [
             pd.DataFrame(
                 {
-                    "batch": f"tc{batch_number + 1}",
+                    "batch": f"{settings.batch_prefix}{batch_number + 1}",
                     "plate": plate,
                     "well": [f"{row_letter(int(r))}{c}" for r, c in zip(row, column, strict=True)],
                     "row": [row_letter(int(r)) for r in row],
