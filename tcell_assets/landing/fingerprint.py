@@ -1,0 +1,125 @@
+"""Which batches lie in the data folder, and whether the files of a batch have changed."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tcell_assets.landing.files import PIECE_BYTES, LandingFile, is_ignored, list_files, settings_file_above
+from tcell_assets.landing.problems import ProblemCollector
+from tcell_assets.landing.screen_settings import LandingLimits
+from tcell_assets.landing.wells import batch_name_fault
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """A file of a batch without its content.
+
+    Attributes:
+        name: Path inside the batch folder.
+        bytes: Size.
+        mtime_ns: Time of the last change.
+    """
+
+    name: str
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What lies in a batch folder, found without opening a file; equal fingerprints mean an untouched folder."""
+
+    files: tuple[FileStamp, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.bytes for file in self.files)
+
+
+@dataclass(frozen=True)
+class BatchFolders:
+    """The folders of the data folder.
+
+    Attributes:
+        batches: Names that may be a batch, sorted.
+        refused: Other folders' names and why each is no batch ("the name …").
+    """
+
+    batches: tuple[str, ...]
+    refused: dict[str, str]
+
+
+def list_batches(data_folder: Path) -> BatchFolders:
+    """The batches of a data folder by name; nothing inside them is looked at.
+
+    A missing data folder holds no batch. Plain files beside the batch folders do not count, nor do folders that
+    start with ``.`` or ``_``.
+    """
+    if not data_folder.is_dir():
+        return BatchFolders((), {})
+    batches: list[str] = []
+    refused: dict[str, str] = {}
+    for path in sorted(data_folder.iterdir()):
+        if path.name.startswith("_") or is_ignored(path.name) or not path.is_dir():
+            continue
+        fault = batch_name_fault(path.name)
+        if fault is None and not path.resolve().is_relative_to(data_folder.resolve()):
+            fault = "is a link out of the data folder"
+        if fault is None:
+            batches.append(path.name)
+        else:
+            refused[path.name] = fault
+    return BatchFolders(tuple(batches), refused)
+
+
+def batch_fingerprint(folder: Path, limits: LandingLimits | None = None) -> Fingerprint:
+    """Name, size and time of every file of a batch folder that counts (see `files.is_ignored`).
+
+    Files that must not be followed are left out here; `batch.read_batch` refuses them by name.
+    """
+    files = _files(folder, limits or LandingLimits(), ProblemCollector(folder.name))
+    return Fingerprint(tuple(FileStamp(file.name, file.bytes, file.mtime_ns) for file in files))
+
+
+def content_hash(folder: Path, limits: LandingLimits | None = None) -> str:
+    """SHA-256 over the sorted names and contents of a batch's files; times play no part.
+
+    The data folder's ``screen.yaml`` counts where the batch has none of its own, because it changes the reading.
+
+    Raises:
+        LandingError: A file cannot be read or must not be followed.
+    """
+    problems = ProblemCollector(folder.name)
+    hashed = hash_files(_files(folder, limits or LandingLimits(), problems), problems)
+    problems.raise_if_any()
+    return hashed
+
+
+def hash_files(files: Sequence[LandingFile], problems: ProblemCollector) -> str:
+    """SHA-256 over names and contents of files in their order; files that cannot be read are problems."""
+    total = hashlib.sha256()
+    for file in files:
+        try:
+            digest = _file_hash(file.path)
+        except OSError as error:
+            found = f"cannot be read: {error.strerror or error}"
+            problems.add("unreadable files", file.name, "", found, "Make the file readable")
+            continue
+        total.update(f"{len(file.name)}:{file.name}\n{digest}\n".encode())
+    return total.hexdigest()
+
+
+def _files(folder: Path, limits: LandingLimits, problems: ProblemCollector) -> list[LandingFile]:
+    files = list_files(folder, folder.parent, limits, problems)
+    above = settings_file_above(folder, files)
+    return files if above is None else [above, *files]
+
+
+def _file_hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

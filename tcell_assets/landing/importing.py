@@ -1,0 +1,69 @@
+"""Splits a published-layout folder that holds several batches into one landing folder a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tcell_assets.landing.files import list_files
+from tcell_assets.landing.joining import check_wells, wells_frame
+from tcell_assets.landing.problems import ProblemCollector
+from tcell_assets.landing.published import read_published
+from tcell_assets.landing.screen_settings import LandingSettings
+from tcell_assets.landing.writing import BatchContent, write_landing_batches
+
+
+@dataclass(frozen=True)
+class ImportedScreen:
+    """What was imported.
+
+    Attributes:
+        batches: Names of the batches written, sorted.
+        well_ids: Every well in the order of the source, so that outputs can follow it.
+        notes: What was dropped or not read.
+    """
+
+    batches: tuple[str, ...]
+    well_ids: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def import_published_folder(
+    source: Path, data_folder: Path, replace: bool = False, settings: LandingSettings | None = None
+) -> ImportedScreen:
+    """Write one landing folder a batch from the published CSV set.
+
+    Args:
+        source: Holds the published files; wells are named ``<batch>_<plate>_<well>``, which says the batch.
+        data_folder: Receives ``<batch>/`` with `expression.parquet`, `plate_map.csv` and `targets.csv`; numbers keep
+            every digit.
+        replace: Overwrite batches of other content; the same content is left as it is.
+        settings: Control names and limits.
+
+    Raises:
+        LandingError: With every problem of all batches; nothing was written then.
+    """
+    settings = settings or LandingSettings()
+    problems, notes = ProblemCollector(source.name), list[str]()
+    if not source.is_dir():
+        problems.add(
+            "missing files", ".", "", "the folder does not exist", "Name the folder with the CSV files"
+        )
+    problems.raise_if_any()
+    files = list_files(source, source, settings.limits, problems)
+    published = read_published(files, None, settings, problems, notes)
+    problems.raise_if_any()
+    assert published is not None, "a reader that returns nothing has noted why"
+    expression = pd.DataFrame(published.values, index=list(published.well_ids), columns=list(published.genes))
+    contents: dict[str, BatchContent] = {}
+    for batch in sorted({entry.id.batch for entry in published.entries}):
+        entries = [entry for entry in published.entries if entry.id.batch == batch]
+        plate_format = check_wells(entries, settings, problems)
+        if problems.total == 0:
+            wells = wells_frame(entries, published.targets, plate_format, settings)
+            contents[batch] = BatchContent(wells, expression.loc[wells["well_id"]])
+    problems.raise_if_any()
+    write_landing_batches(data_folder, contents, replace)
+    return ImportedScreen(tuple(contents), published.well_ids, tuple(notes))

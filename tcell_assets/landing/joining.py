@@ -1,0 +1,187 @@
+"""The one checked join: wells of the plate map, rows of the matrix and targets, on well_id."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tcell_assets.landing.plate_map import WellEntry
+from tcell_assets.landing.problems import ProblemCollector, listed, quoted
+from tcell_assets.landing.screen_settings import LandingSettings
+from tcell_assets.landing.targets import TARGETS
+from tcell_assets.landing.wells import PlateFormat, is_edge, is_on_plate, plate_format_of
+
+WELL_COLUMNS = (
+    "well_id",
+    "batch",
+    "plate",
+    "well",
+    "row",
+    "column",
+    "is_edge",
+    "metabolite",
+    "is_dmso",
+    "cluster",
+    "tscore",
+    "cytotrace",
+    "pseudotime",
+    "is_activated",
+    "activation_score",
+)
+
+
+@dataclass(frozen=True)
+class LandedParts:
+    """What the files of a layout say, in file order, before the parts are joined.
+
+    Attributes:
+        entries: The wells of the plate map.
+        well_ids: The well of each row of ``values``.
+        genes: Columns of ``values``, each once.
+        values: Wells × genes, float64, finite.
+        targets: Index well_id, any of the targets as float64 columns; NaN is unknown.
+    """
+
+    entries: tuple[WellEntry, ...]
+    well_ids: tuple[str, ...]
+    genes: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+    targets: pd.DataFrame
+
+
+def check_wells(
+    entries: Sequence[WellEntry], settings: LandingSettings, problems: ProblemCollector
+) -> PlateFormat:
+    """Check the wells of one batch as a whole and find the format of its plates.
+
+    Args:
+        entries: Every well of the batch.
+        settings: Control names and plate format.
+        problems: Receives two wells at one position, barcodes that name two wells of a plate, wells outside the
+            plate, wells without a metabolite, a batch without DMSO, and DMSO wells that the map says are none.
+    """
+    first: dict[str, WellEntry] = {}
+    barcodes: dict[tuple[str, str], WellEntry] = {}
+    plate_format = settings.plate_format or plate_format_of([entry.position for entry in entries])
+    for entry in entries:
+        place = f"row {entry.file_row}"
+        other = first.setdefault(str(entry.id), entry)
+        if other is not entry:
+            found = f"puts a second well at {entry.id} (first in {other.file}, row {other.file_row})"
+            problems.add("duplicate wells", entry.file, place, found, "Keep one row a well")
+        if entry.barcode:
+            other = barcodes.setdefault((entry.id.plate, entry.barcode), entry)
+            if other is not entry:
+                found = f"gives the barcode {quoted(entry.barcode)} to {entry.id} and to {other.id}"
+                problems.add("duplicate barcodes", entry.file, place, found, "Correct the barcode")
+        if not is_on_plate(entry.position, plate_format):
+            found = f"names the well {entry.position.name}, which a {plate_format}-well plate has not"
+            problems.add(
+                "wells outside the plate", entry.file, place, found, "Correct the well or the plate format"
+            )
+        if not entry.metabolite:
+            found = f"names no metabolite for the well {entry.id}"
+            problems.add(
+                "wells without a metabolite", entry.file, place, found, "Name it, or remove the well"
+            )
+        if entry.is_dmso is False and entry.metabolite in settings.control_names:
+            found = f"says that {quoted(entry.metabolite)} in {entry.id} is not DMSO"
+            problems.add("contradictions", entry.file, place, found, "Correct one of the two")
+    if entries and not any(is_dmso(entry, settings) for entry in entries):
+        _report_no_dmso(entries, settings, problems)
+    return plate_format
+
+
+def is_dmso(entry: WellEntry, settings: LandingSettings) -> bool:
+    """Whether the well is a vehicle control: as the map says, else by its name."""
+    return entry.metabolite in settings.control_names if entry.is_dmso is None else entry.is_dmso
+
+
+def wells_frame(
+    entries: Sequence[WellEntry],
+    targets: pd.DataFrame,
+    plate_format: PlateFormat,
+    settings: LandingSettings,
+) -> pd.DataFrame:
+    """The wells with their targets, in the order of the plate map.
+
+    Args:
+        entries: Every well of the batch, each once.
+        targets: Index well_id, any of the targets as float64 columns; NaN is unknown.
+        plate_format: Of every plate of the batch.
+        settings: Control names.
+
+    Returns:
+        Columns `WELL_COLUMNS`; ``cluster`` is a nullable string, ``is_activated`` a nullable boolean, the scores
+        are float64 with NaN where unknown.
+    """
+    frame = pd.DataFrame(
+        {
+            "well_id": [str(entry.id) for entry in entries],
+            "batch": [entry.id.batch for entry in entries],
+            "plate": [entry.id.plate for entry in entries],
+            "well": [entry.id.well for entry in entries],
+            "row": [entry.position.row for entry in entries],
+            "column": np.array([entry.position.column for entry in entries], dtype=np.int64),
+            "is_edge": [is_edge(entry.position, plate_format) for entry in entries],
+            "metabolite": [entry.metabolite for entry in entries],
+            "is_dmso": [is_dmso(entry, settings) for entry in entries],
+            "cluster": pd.array([entry.cluster for entry in entries], dtype="string"),
+        }
+    )
+    for target in TARGETS:
+        known = targets[target].reindex(frame["well_id"]).to_numpy() if target in targets else np.nan
+        frame[target] = pd.Series(known, index=frame.index, dtype=np.float64)
+    frame["is_activated"] = frame["is_activated"].astype("boolean")
+    return frame[list(WELL_COLUMNS)]
+
+
+def check_joined(parts: LandedParts, problems: ProblemCollector) -> None:
+    """Check that plate map, matrix and targets speak of the same wells.
+
+    Args:
+        parts: Of one batch.
+        problems: Receives wells that two matrices hold, wells without a row in a matrix and targets for wells that
+            the map has not, or that two files give.
+    """
+    measured = Counter(parts.well_ids)
+    for well in [well for well, count in measured.items() if count > 1]:
+        problems.add("duplicate wells", ".", "", f"two matrices hold the well {well}", "Keep one of them")
+    for file, count in Counter(entry.file for entry in parts.entries).items():
+        missing = [entry for entry in parts.entries if entry.file == file and str(entry.id) not in measured]
+        if missing:
+            names = listed([str(entry.id) for entry in missing])
+            found = f"{len(missing)} of {count} wells have no row in the expression: {names}"
+            place = f"row {missing[0].file_row}" + (" and others" if len(missing) > 1 else "")
+            problems.add(
+                "wells without expression", file, place, found, "Add them or remove them from the plate map"
+            )
+    known = {str(entry.id) for entry in parts.entries}
+    unknown = [well for well in parts.targets.index if well not in known]
+    if unknown:
+        found = f"{len(unknown)} wells with targets are not on the plate map: {listed(unknown)}"
+        problems.add(
+            "targets of unknown wells", "targets.csv", "", found, "Correct the wells or add them to the map"
+        )
+    for well in parts.targets.index[parts.targets.index.duplicated()]:
+        problems.add(
+            "duplicate wells", "targets.csv", "", f"two files give targets of {well}", "Keep one of them"
+        )
+
+
+def _report_no_dmso(
+    entries: Sequence[WellEntry], settings: LandingSettings, problems: ProblemCollector
+) -> None:
+    names = sorted({entry.metabolite for entry in entries if entry.metabolite})
+    lower = {name.lower(): name for name in reversed(names)}
+    wanted = [name.lower() for name in settings.control_names]
+    near = [lower[match] for name in wanted for match in get_close_matches(name[:64], lower, n=1, cutoff=0.5)]
+    controls = " or ".join(quoted(name) for name in settings.control_names)
+    hint = f"; the nearest name is {quoted(near[0])}" if near else ""
+    mend = "Correct the name, or list it under control_names in screen.yaml"
+    file = Counter(entry.file for entry in entries).most_common(1)[0][0]
+    problems.add("missing controls", file, "", f"has no well with {controls}{hint}", mend)

@@ -1,0 +1,58 @@
+"""How a screen's folders are read: names, formats and limits, with a default for everything."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tcell_assets.landing.wells import PlateFormat
+
+ValueKind = Literal["vst", "counts"]
+
+
+@dataclass(frozen=True)
+class LandingLimits:
+    """What a landing folder may claim before it is refused.
+
+    Attributes:
+        max_files: Files in one batch folder.
+        max_file_bytes: Bytes of one file as it lies on the disk.
+        max_unpacked_bytes: Bytes of one file after decompression, and of one matrix in memory.
+        max_compression_ratio: Unpacked to packed bytes. Sparse count tables reach about 30; a bomb 1 000.
+        max_wells: Rows of one matrix or table.
+        max_genes: Columns of one matrix.
+        max_name_length: Characters of a metabolite's or gene's name.
+    """
+
+    max_files: int = 10_000
+    max_file_bytes: int = 2**31
+    max_unpacked_bytes: int = 2**31
+    max_compression_ratio: float = 300.0
+    max_wells: int = 100_000
+    max_genes: int = 200_000
+    max_name_length: int = 256
+
+
+@dataclass(frozen=True)
+class LandingSettings:
+    """What may differ from screen to screen.
+
+    Attributes:
+        control_names: Metabolites that are the vehicle control; compared exactly after stripping.
+        positive_control_names: Metabolites that are positive controls.
+        plate_format: 96 or 384; None takes the smallest that holds every well of the batch.
+        well_pattern: Regular expression for a well's name with groups ``row`` and ``column``; None reads ``E12``
+            and its usual spellings.
+        columns: Column names of the plate map by what they hold, e.g. ``{"metabolite": "Compound name"}``; columns
+            not named here are recognised by their usual spellings.
+        value_kind: ``vst`` or ``counts``; None detects it.
+        limits: See `LandingLimits`.
+    """
+
+    control_names: tuple[str, ...] = ("DMSO",)
+    positive_control_names: tuple[str, ...] = ()
+    plate_format: PlateFormat | None = None
+    well_pattern: re.Pattern[str] | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    value_kind: ValueKind | None = None
+    limits: LandingLimits = LandingLimits()

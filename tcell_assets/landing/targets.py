@@ -1,0 +1,128 @@
+"""The targets of wells: scores, label and legacy score, found by column name and never by position."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+import pandas as pd
+
+from tcell_assets.landing.plate_map import COLUMN_SPELLINGS, read_row_wells, recognise_columns, spelling
+from tcell_assets.landing.problems import SHOWN_PER_KIND, ProblemCollector, quoted
+from tcell_assets.landing.screen_settings import LandingSettings
+from tcell_assets.landing.tables import UNKNOWN, TextTable, parse_number
+
+SCORES = ("tscore", "cytotrace", "pseudotime")
+TARGETS = (*SCORES, "is_activated", "activation_score")
+TARGET_SPELLINGS: dict[str, tuple[str, ...]] = {
+    "tscore": ("tscore",),
+    "cytotrace": ("cytotrace", "cytoscore", "cytotracescore"),
+    "pseudotime": ("pseudotime", "pseudotimescore"),
+    "is_activated": ("isactivated", "activated", "label", "labelcls", "labelscls"),
+    "activation_score": ("activationscore", "activationscoreold", "legacyscore"),
+}
+"""Spellings of each target, letters and digits only, lower case; a ``z`` at the end (``Tscore_z``) plays no part."""
+
+LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
+_TARGET_BY_SPELLING = {text: target for target, texts in TARGET_SPELLINGS.items() for text in texts}
+
+
+def target_of(column: str) -> str | None:
+    """The target a column name stands for (``cytoscore_z`` → ``cytotrace``), or None."""
+    text = spelling(column)
+    return _TARGET_BY_SPELLING.get(text) or _TARGET_BY_SPELLING.get(re.sub("z$", "", text))
+
+
+def read_target_columns(
+    table: TextTable, columns: Sequence[str], problems: ProblemCollector
+) -> dict[str, list[float]]:
+    """The targets in the given columns of a table; unknown values (``NA`` or nothing) are NaN.
+
+    Args:
+        table: One row a well.
+        columns: Which of its columns hold targets.
+        problems: Receives unknown and doubled names, non-numeric and non-finite cells, labels outside {0, 1}.
+
+    Returns:
+        Values by target, in the table's order, in the table's unit.
+    """
+    found: dict[str, str] = {}
+    values: dict[str, list[float]] = {}
+    unknown = [column for column in columns if target_of(column) is None]
+    for column in unknown[:SHOWN_PER_KIND]:
+        near = get_close_matches(spelling(column)[:64], list(_TARGET_BY_SPELLING), n=1, cutoff=0.0)
+        mend = f"The nearest known score is {_TARGET_BY_SPELLING[near[0]]}: rename or remove the column"
+        what = f"has the unknown score column {quoted(column)}"
+        problems.add("unknown score columns", table.file, "row 1", what, mend)
+    problems.count_unshown("unknown score columns", table.file, len(unknown[SHOWN_PER_KIND:]))
+    for column in columns:
+        target = target_of(column)
+        if target in found:
+            what = f"has {target} twice, as {quoted(found[target])} and {quoted(column)}"
+            problems.add("duplicate columns", table.file, "row 1", what, "Remove one of them")
+        elif target is not None:
+            found[target] = column
+            values[target] = read_target(table, column, target, problems)
+    return values
+
+
+def read_target(table: TextTable, column: str, target: str, problems: ProblemCollector) -> list[float]:
+    """The values of one target column; see `read_target_columns`."""
+    numbers: list[float] = []
+    for row, cell in enumerate(table.column(column)):
+        text = cell.strip()
+        number = LABELS.get(text) if target == "is_activated" else parse_number(text)
+        if text in UNKNOWN:
+            number = float("nan")
+        elif number is None and target == "is_activated":
+            found = f"holds the label {quoted(text)}"
+            mend = "Write 0 (resting), 1 (activated), or NA where it is unknown"
+            problems.add("labels outside {0, 1}", table.file, table.place(row, column), found, mend)
+        elif number is None or not np.isfinite(number):
+            found = f"holds {quoted(text)}, which is no finite number"
+            mend = "Write a number with a decimal point, or NA where it is unknown"
+            problems.add("non-numeric cells", table.file, table.place(row, column), found, mend)
+        numbers.append(float("nan") if number is None else number)
+    return numbers
+
+
+def read_targets(
+    table: TextTable, batch: str, plate: str | None, settings: LandingSettings, problems: ProblemCollector
+) -> pd.DataFrame:
+    """The targets of a table that names its wells.
+
+    Args:
+        table: A well column (see `plate_map.read_row_wells`) and any of the targets; columns that a plate map may
+            have play no part.
+        batch: The batch every well must belong to.
+        plate: The plate whose folder the table lies in, or None.
+        settings: Stated column names and well pattern.
+        problems: Receives what cannot be read, and wells that stand twice.
+
+    Returns:
+        Index well_id, the targets found as float64 columns.
+    """
+    columns = recognise_columns(table.header, settings.columns)
+    plain = {text for texts in COLUMN_SPELLINGS.values() for text in texts}
+    candidates = [
+        name for name in table.header if name not in columns.values() and spelling(name) not in plain
+    ]
+    values = read_target_columns(table, candidates, problems)
+    wells = read_row_wells(table, columns, batch, plate, settings, problems)
+    if not candidates:
+        problems.add(
+            "missing columns", table.file, "row 1", "has no score column", "Add one or remove the file"
+        )
+    if wells is None:
+        return pd.DataFrame()
+    rows: dict[str, int] = {}
+    for row, well in enumerate(wells):
+        if well is not None and str(well) in rows:
+            found = f"names the well {well} again (first in row {rows[str(well)] + 2})"
+            problems.add("duplicate wells", table.file, f"row {row + 2}", found, "Keep one row a well")
+        elif well is not None:
+            rows[str(well)] = row
+    taken = list(rows.values())
+    return pd.DataFrame(
+        {target: np.array(numbers)[taken] for target, numbers in values.items()}, index=pd.Index(list(rows))
+    )

@@ -1,0 +1,140 @@
+"""Names of wells, plates and batches: what is allowed, how they are read and their one canonical form.
+
+A well is written ``E12``: row letter, column number without leading zeros. ``well_id`` is
+``<batch>_<plate>_<well>``, e.g. ``tc1_A1_E12``. A batch name may itself contain ``_``, a plate name may not, so
+the plate and the well are always the last two parts of a well_id.
+"""
+
+import re
+from typing import Literal, NamedTuple
+
+PlateFormat = Literal[96, 384]
+PLATE_SHAPES: dict[PlateFormat, tuple[int, int]] = {96: (8, 12), 384: (16, 24)}
+"""Rows and columns of each plate format."""
+
+ROW_LETTERS = "ABCDEFGHIJKLMNOP"
+BATCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+PLATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+WELL_NAME = re.compile(r"(?P<row>[A-Pa-p])[-_ ]?0{0,2}(?P<column>[1-9]|1[0-9]|2[0-4])")
+# Windows refuses these as file names whatever the extension; a lake may be copied there.
+RESERVED_NAMES = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}
+)
+
+
+class WellPosition(NamedTuple):
+    """A position on a plate: row letter and 1-based column."""
+
+    row: str
+    column: int
+
+    @property
+    def name(self) -> str:
+        """The canonical well name, e.g. ``E12``."""
+        return f"{self.row}{self.column}"
+
+
+class WellId(NamedTuple):
+    """The parts of a well_id; ``well`` is canonical."""
+
+    batch: str
+    plate: str
+    well: str
+
+    def __str__(self) -> str:
+        return f"{self.batch}_{self.plate}_{self.well}"
+
+
+def parse_well(text: str, pattern: re.Pattern[str] = WELL_NAME) -> WellPosition:
+    """Read a well name: ``E12``, ``e12``, ``E012`` and ``E-12`` are the same well.
+
+    Args:
+        text: The name; surrounding white space does not count.
+        pattern: A pattern that matches the whole name, with groups ``row`` and ``column``.
+
+    Raises:
+        ValueError: The name is no well of a plate of up to 384 wells (rows A–P, columns 1–24).
+    """
+    match = pattern.fullmatch(text.strip()[:64])
+    if match is None:
+        raise ValueError("is not a well name such as E12 (rows A-P, columns 1-24)")
+    row, column = match["row"].upper(), match["column"]
+    if row not in ROW_LETTERS or not column.isascii() or not column.isdigit() or not 1 <= int(column) <= 24:
+        raise ValueError("lies outside a 384-well plate (rows A-P, columns 1-24)")
+    return WellPosition(row, int(column))
+
+
+def parse_well_id(text: str, batch: str | None = None) -> WellId:
+    """Read a well_id: ``tc1_A1_E12`` → batch ``tc1``, plate ``A1``, well ``E12``.
+
+    Args:
+        text: The well_id; surrounding white space does not count.
+        batch: The batch it must belong to. With it, a plate name may be written with ``_`` or spaces, which
+            become ``-`` (see `canonical_plate`); without it, plate and well are the last two parts.
+
+    Raises:
+        ValueError: It has not three parts, one of them is malformed, or it belongs to another batch.
+    """
+    text = text.strip()
+    if batch is None:
+        parts = text.rsplit("_", 2)
+        if len(parts) != 3:
+            raise ValueError("is not <batch>_<plate>_<well>, such as tc1_A1_E12")
+        found_batch, plate, well = parts
+        fault = batch_name_fault(found_batch)
+        if fault:
+            raise ValueError(f"has a batch name that {fault}")
+    else:
+        if not text.startswith(f"{batch}_") or text.count("_") < 2:
+            raise ValueError(f"is not <batch>_<plate>_<well> of batch {batch}, such as {batch}_A1_E12")
+        found_batch = batch
+        plate, _, well = text[len(batch) + 1 :].rpartition("_")
+    return WellId(found_batch, canonical_plate(plate), parse_well(well).name)
+
+
+def canonical_plate(text: str) -> str:
+    """The plate's name as it stands in a well_id: ``Plate 1`` and ``Plate_1`` become ``Plate-1``.
+
+    Raises:
+        ValueError: It is empty, too long, reserved or holds other characters than letters, digits, ``.``, ``-``.
+    """
+    name = re.sub(r"[ _]+", "-", text.strip()[:128])
+    if PLATE_NAME.fullmatch(name) is None or _is_unsafe_file_name(name):
+        raise ValueError("is not a plate name (letters, digits, '.' and '-', at most 64 characters)")
+    return name
+
+
+def batch_name_fault(name: str) -> str | None:
+    """What is wrong with a batch name, as the end of the sentence "the name …", or None.
+
+    A batch name is a folder, a partition key and part of file names in the lake: 1 to 64 letters, digits, ``_``,
+    ``.`` or ``-``, a letter or digit first, no ``..``, no ``.`` at the end, no name that Windows reserves.
+    """
+    if BATCH_NAME.fullmatch(name) is None:
+        return "is not 1 to 64 letters, digits, '_', '.' or '-' with a letter or digit first"
+    if _is_unsafe_file_name(name):
+        return "holds '..', ends with '.' or is reserved by Windows"
+    return None
+
+
+def plate_format_of(positions: list[WellPosition]) -> PlateFormat:
+    """The smallest plate that holds all positions."""
+    rows, columns = PLATE_SHAPES[96]
+    small = all(p.row in ROW_LETTERS[:rows] and p.column <= columns for p in positions)
+    return 96 if small else 384
+
+
+def is_on_plate(position: WellPosition, plate_format: PlateFormat) -> bool:
+    """Whether the position exists on a plate of this format."""
+    rows, columns = PLATE_SHAPES[plate_format]
+    return position.row in ROW_LETTERS[:rows] and position.column <= columns
+
+
+def is_edge(position: WellPosition, plate_format: PlateFormat) -> bool:
+    """Whether the well lies in the outer row or column of its plate."""
+    rows, columns = PLATE_SHAPES[plate_format]
+    return position.row in (ROW_LETTERS[0], ROW_LETTERS[rows - 1]) or position.column in (1, columns)
+
+
+def _is_unsafe_file_name(name: str) -> bool:
+    return ".." in name or name.endswith(".") or name.split(".")[0].lower() in RESERVED_NAMES
