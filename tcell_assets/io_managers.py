@@ -1,30 +1,34 @@
 """Carries tables between assets and the Parquet lake, with the lineage of each run in the file's footer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any, get_origin
+from typing import TYPE_CHECKING, Any, TypeAlias, get_origin
 
 import dagster as dg
-import pandas as pd
-import pyarrow as pa
 
 from tcell_assets.lake.store import Lineage
 from tcell_assets.metadata import MODEL_VERSION, TRAINING_BATCHES, plain_metadata
 from tcell_assets.resources import Storage
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+# What an asset's input annotation calls a pandas.DataFrame. Dagster evaluates annotations when it loads the
+# definitions, and pandas there would take the load from 1.2 to 2 times a bare `import dagster`.
+Frame: TypeAlias = Any
+
 
 class ParquetIOManager(dg.ConfigurableIOManager):
     """Writes an asset's Arrow table to `<asset>/<batch>.parquet` and reads it back.
 
-    An input annotated `pd.DataFrame` is one table. An input annotated `Mapping[str, pd.DataFrame]` is every batch that
+    An input annotated `Frame` is one table. An input annotated `Mapping[str, Frame]` is every batch that
     is in the lake, by name, however many there are; registered batches that were never materialized are named in the
     log and absent from the mapping.
     """
 
     storage: dg.ResourceDependency[Storage]
 
-    def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: "pa.Table") -> None:
         """Write one table atomically."""
         metadata = plain_metadata(context.output_metadata)
         lineage = Lineage(
@@ -41,7 +45,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             {"path": dg.MetadataValue.path(str(path)), "size_mib": path.stat().st_size / 2**20}
         )
 
-    def load_input(self, context: dg.InputContext) -> pd.DataFrame | Mapping[str, pd.DataFrame]:
+    def load_input(self, context: dg.InputContext) -> "pd.DataFrame | Mapping[str, pd.DataFrame]":
         """Read one table, or every batch of it."""
         lake = self.storage.lake()
         asset = context.asset_key.to_user_string()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pandas as pd
-import pyarrow as pa
 
 from tcell_assets.lake.schemas import TABLES, Table
 from tcell_assets.lake.store import content_hash
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 MODEL_VERSION = "model_version"
 TRAINING_BATCHES = "training_batches"
@@ -45,13 +47,22 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def table_spec_arguments(asset: str) -> dict[str, Any]:
-    """Return the `AssetSpec` arguments every Parquet-backed asset has in common."""
+def table_arguments(asset: str) -> dict[str, Any]:
+    """Return what `@asset` and `AssetOut` take for a table: description, column schema, kinds and code version."""
     table = TABLES[asset]
     return {
         "description": table.description,
         "metadata": {"dagster/column_schema": column_schema(table)},
+        "kinds": {"parquet", "pandas"},
+        "code_version": table.code_version,
     }
+
+
+def table_out(asset: str, group: str, owners: list[str]) -> dg.AssetOut:
+    """Return the output of a multi-asset that makes this table, optional so that it can be left out of a run."""
+    return dg.AssetOut(
+        dagster_type=Any, is_required=False, group_name=group, owners=owners, **table_arguments(asset)
+    )
 
 
 def table_result(

@@ -1,13 +1,10 @@
 """What the assets are given: the landing zone, the storage, and the one thing that runs the Transformer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
-import pandas as pd
 from pydantic import Field
 from upath import UPath
 
@@ -15,6 +12,8 @@ from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.store import Lake
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tcell_assets.science.compute import Compute
     from tcell_assets.science.scoring import WellScores
     from tcell_assets.science.trained_model import TrainedModel
@@ -77,7 +76,7 @@ class TransformerCompute(dg.ConfigurableResource):
     )
     deterministic: bool = Field(default=False, description="bit-equal reruns on a GPU, at some cost in speed")
 
-    def resolve(self) -> Compute:
+    def resolve(self) -> "Compute":
         """Return the device and precision this machine gives."""
         from tcell_assets.science.compute import resolve_compute
 
@@ -91,11 +90,11 @@ class TransformerCompute(dg.ConfigurableResource):
 
     def train(
         self,
-        data: TrainingData,
-        settings: TrainingSettings,
+        data: "TrainingData",
+        settings: "TrainingSettings",
         checkpoint_folder: Path,
         on_progress: Callable[[Any], None] | None = None,
-    ) -> TrainedModel:
+    ) -> "TrainedModel":
         """Train a model; a checkpoint of the same data and settings is continued."""
         from tcell_assets.science.training import train
 
@@ -103,11 +102,11 @@ class TransformerCompute(dg.ConfigurableResource):
 
     def score(
         self,
-        model: TrainedModel,
-        expression: pd.DataFrame,
+        model: "TrainedModel",
+        expression: "pd.DataFrame",
         head: str | None = None,
         on_progress: Callable[[Any], None] | None = None,
-    ) -> WellScores:
+    ) -> "WellScores":
         """Predict, embed and, where a head is named, attribute the wells in one pass."""
         from tcell_assets.science.scoring import score_wells
 

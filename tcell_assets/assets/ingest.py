@@ -1,18 +1,19 @@
 """From `data/<batch>/` to checked tables: which files lie there, the wells, and the expression matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
-from tcell_assets.metadata import preview, table_result, table_spec_arguments
+from tcell_assets.landing.fingerprint import Fingerprint, batch_fingerprint
+from tcell_assets.landing.problems import LandingError
+from tcell_assets.metadata import preview, table_out, table_result
 from tcell_assets.partitions import screening_batches
 from tcell_assets.resources import LandingZone
 
 INGEST = "ingest"
+OWNERS = ["team:screening"]
 
 plate_files = dg.AssetSpec(
     "plate_files",
@@ -20,33 +21,24 @@ plate_files = dg.AssetSpec(
     partitions_def=screening_batches,
     group_name=INGEST,
     kinds={"csv", "parquet"},
-    owners=["team:screening"],
+    owners=OWNERS,
 )
 
 
 @dg.multi_asset(
     name="ingest_batch",
-    specs=[
-        dg.AssetSpec(
-            asset,
-            deps=[plate_files],
-            group_name=INGEST,
-            kinds={"parquet", "pandas"},
-            owners=["team:screening"],
-            code_version="1",
-            skippable=True,
-            **table_spec_arguments(asset),
-        )
-        for asset in ("well_metadata", "expression_matrix")
-    ],
+    outs={asset: table_out(asset, INGEST, OWNERS) for asset in ("well_metadata", "expression_matrix")},
+    deps=[plate_files],
     partitions_def=screening_batches,
     can_subset=True,
     retry_policy=dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL),
 )
 def ingest_batch(
     context: dg.AssetExecutionContext, landing_zone: LandingZone
-) -> Iterator[dg.MaterializeResult[pa.Table]]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """Read one batch folder once; every problem it has is reported in one failure, and nothing is written."""
+    from tcell_assets.landing.batch import read_batch
+
     folder = landing_zone.batch_folder(context.partition_key)
     try:
         batch = read_batch(folder)

@@ -1,7 +1,5 @@
 """Trains the model on every batch that has targets, and keeps it with all that is needed to use it again."""
 
-from __future__ import annotations
-
 import getpass
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -10,11 +8,10 @@ import dagster as dg
 from pydantic import Field
 
 from tcell_assets.lake.models import ModelRegistry
-from tcell_assets.metadata import picture, table_result, table_spec_arguments
+from tcell_assets.metadata import picture, table_arguments, table_result
 from tcell_assets.progress import progress_of
 from tcell_assets.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.science.settings import TrainingSettings, settings_for_preset
-from tcell_assets.science.well_join import some_names
 
 MODEL = "model"
 OWNERS = ["team:computational-biology"]
@@ -64,8 +61,9 @@ class TrainingConfig(dg.Config):
     linear_path: bool | None = Field(
         default=None, description="add a linear map of the expression to the latent, beside the Transformer"
     )
-    attention: Literal["full", "induced"] | None = Field(
-        default=None, description="full compares all pairs of genes; induced costs time linear in the genes"
+    attention: Literal["as_preset", "full", "induced"] = Field(
+        default="as_preset",
+        description="full compares all pairs of genes; induced costs time linear in the genes",
     )
 
     def settings(self) -> TrainingSettings:
@@ -75,15 +73,16 @@ class TrainingConfig(dg.Config):
             SettingsError: Two values contradict each other, e.g. heads does not divide d_model.
         """
         values = self.model_dump(exclude={"preset"}, exclude_none=True)
+        if self.attention == "as_preset":
+            del values["attention"]
         return settings_for_preset(self.preset, **values)
 
 
 @dg.multi_asset(
     name="train_model",
-    specs=[
-        dg.AssetSpec(
-            "trained_model",
-            deps=["well_metadata", "expression_matrix"],
+    outs={
+        "trained_model": dg.AssetOut(
+            dagster_type=dg.Nothing,
             description="The multi-task Transformer: weights, configuration, genes, scaler, split, versions and the "
             "content hash of each batch it was trained on, in `storage/models/<version>/`.",
             group_name=MODEL,
@@ -91,16 +90,11 @@ class TrainingConfig(dg.Config):
             owners=OWNERS,
             code_version="1",
         ),
-        dg.AssetSpec(
-            "training_history",
-            deps=["well_metadata", "expression_matrix"],
-            group_name=MODEL,
-            kinds={"parquet", "pandas"},
-            owners=OWNERS,
-            code_version="1",
-            **table_spec_arguments("training_history"),
+        "training_history": dg.AssetOut(
+            dagster_type=Any, group_name=MODEL, owners=OWNERS, **table_arguments("training_history")
         ),
-    ],
+    },
+    deps=["well_metadata", "expression_matrix"],
     op_tags=GPU_OP_TAGS,
     pool=GPU_POOL,
 )
@@ -114,6 +108,7 @@ def train_model(
     from tcell_assets.science.figures import loss_curve
     from tcell_assets.science.trained_model import save_model
     from tcell_assets.science.training_data import assemble_training_data
+    from tcell_assets.science.well_join import some_names
 
     settings = config.settings()
     lake, models = storage.lake(), storage.models()

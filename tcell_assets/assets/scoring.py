@@ -1,21 +1,17 @@
 """Scores a batch with the current model: predictions, latents and gene importance in one pass, then DMSO distances."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import dagster as dg
-import pandas as pd
-import pyarrow as pa
 from pydantic import Field
 
+from tcell_assets.io_managers import Frame
 from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
-from tcell_assets.metadata import preview, table_result, table_spec_arguments
+from tcell_assets.metadata import preview, table_arguments, table_out, table_result
 from tcell_assets.partitions import screening_batches
 from tcell_assets.progress import progress_of
 from tcell_assets.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
-from tcell_assets.science.distances import dmso_distances as distances_to_dmso
 
 SCORING = "scoring"
 OWNERS = ["team:computational-biology"]
@@ -51,19 +47,11 @@ class DistanceConfig(dg.Config):
 
 @dg.multi_asset(
     name="score_wells",
-    specs=[
-        dg.AssetSpec(
-            asset,
-            deps=["trained_model", "expression_matrix", "well_metadata"],
-            group_name=SCORING,
-            kinds={"pytorch", "parquet"},
-            owners=OWNERS,
-            code_version="1",
-            skippable=True,
-            **table_spec_arguments(asset),
-        )
+    outs={
+        asset: table_out(asset, SCORING, OWNERS)
         for asset in ("well_predictions", "latent_embeddings", "gene_importance")
-    ],
+    },
+    deps=["trained_model", "expression_matrix", "well_metadata"],
     partitions_def=screening_batches,
     can_subset=True,
     op_tags=GPU_OP_TAGS,
@@ -74,7 +62,7 @@ def score_wells(
     config: ScoringConfig,
     storage: Storage,
     compute: TransformerCompute,
-) -> Iterator[dg.MaterializeResult[pa.Table]]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """Run the network once over a batch: forward for predictions and latents, backward only for gene importance."""
     from tcell_assets.science.scoring import resolve_head
     from tcell_assets.science.trained_model import load_model
@@ -130,20 +118,20 @@ def score_wells(
     partitions_def=screening_batches,
     deps=["trained_model"],
     group_name=SCORING,
-    kinds={"parquet", "pandas"},
     owners=OWNERS,
-    code_version="1",
-    io_manager_key="io_manager",
-    **table_spec_arguments("dmso_distances"),
+    **table_arguments("dmso_distances"),
 )
 def dmso_distances(
     context: dg.AssetExecutionContext,
     config: DistanceConfig,
     storage: Storage,
-    well_metadata: pd.DataFrame,
-    latent_embeddings: pd.DataFrame,
-) -> dg.MaterializeResult[pa.Table]:
+    well_metadata: Frame,
+    latent_embeddings: Frame,
+) -> dg.MaterializeResult[Any]:
     """Distances of each well's latent to the centre of the DMSO wells."""
+    import pandas as pd
+
+    from tcell_assets.science.distances import dmso_distances as distances_to_dmso
     from tcell_assets.science.trained_model import load_model
 
     lake = storage.lake()

@@ -1,18 +1,14 @@
 """What the whole screen says: metabolites and genes over all batches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
-import pandas as pd
-import pyarrow as pa
 
+from tcell_assets.io_managers import Frame
 from tcell_assets.lake.store import Lineage
-from tcell_assets.metadata import preview, table_result, table_spec_arguments
+from tcell_assets.metadata import preview, table_arguments, table_result
 from tcell_assets.resources import Storage
-from tcell_assets.science.gene_importance import rank_genes
-from tcell_assets.science.metabolite_scores import score_metabolites
 
 SCREEN = "screen"
 OWNERS = ["team:screening"]
@@ -20,19 +16,21 @@ OWNERS = ["team:screening"]
 
 @dg.asset(
     group_name=SCREEN,
-    kinds={"parquet", "pandas"},
     owners=OWNERS,
-    code_version="1",
-    **table_spec_arguments("metabolite_scores"),
+    **table_arguments("metabolite_scores"),
 )
 def metabolite_scores(
     context: dg.AssetExecutionContext,
     storage: Storage,
-    well_metadata: Mapping[str, pd.DataFrame],
-    well_predictions: Mapping[str, pd.DataFrame],
-    dmso_distances: Mapping[str, pd.DataFrame],
-) -> dg.MaterializeResult[pa.Table]:
+    well_metadata: Mapping[str, Frame],
+    well_predictions: Mapping[str, Frame],
+    dmso_distances: Mapping[str, Frame],
+) -> dg.MaterializeResult[Any]:
     """Mean, standard deviation and number of each metabolite's distances and predicted activation."""
+    import pandas as pd
+
+    from tcell_assets.science.metabolite_scores import score_metabolites
+
     lineage, scored = scored_with_one_model(context, storage, "dmso_distances")
     scores = score_metabolites(
         pd.concat([well_metadata[batch] for batch in scored], ignore_index=True),
@@ -50,15 +48,15 @@ def metabolite_scores(
 
 @dg.asset(
     group_name=SCREEN,
-    kinds={"parquet", "pandas"},
     owners=OWNERS,
-    code_version="1",
-    **table_spec_arguments("gene_importance_ranking"),
+    **table_arguments("gene_importance_ranking"),
 )
 def gene_importance_ranking(
-    context: dg.AssetExecutionContext, storage: Storage, gene_importance: Mapping[str, pd.DataFrame]
-) -> dg.MaterializeResult[pa.Table]:
+    context: dg.AssetExecutionContext, storage: Storage, gene_importance: Mapping[str, Frame]
+) -> dg.MaterializeResult[Any]:
     """The well-weighted mean of the batches' gene importance: the published global formula."""
+    from tcell_assets.science.gene_importance import rank_genes
+
     lineage, scored = scored_with_one_model(context, storage, "gene_importance")
     ranking = rank_genes({batch: gene_importance[batch] for batch in scored})
     return table_result(

@@ -1,15 +1,17 @@
 """The columns of every table in the lake: name, type, unit and meaning, in one place.
 
 The Parquet writer validates against these, the Dagster UI shows them, and the documentation is generated from them.
+Pandas and pyarrow are imported where they are used: they would almost double the time the definitions take to load.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 LATENT_DIMENSION = 32
 LATENT_COLUMNS = tuple(f"z_{index:02d}" for index in range(LATENT_DIMENSION))
@@ -24,10 +26,10 @@ class SchemaError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its Arrow type, what it means, and whether a value may be missing."""
+    """One column of a table: the name of its Arrow type, what it means, and whether a value may be missing."""
 
     name: str
-    type: pa.DataType
+    type: str
     description: str
     nullable: bool = False
 
@@ -37,15 +39,17 @@ class Table:
     """A table of the lake, named as its asset.
 
     `key` columns together identify a row. `gene_columns` says that one column a gene of this type follows the listed
-    ones; those are never listed in a schema (thousands of them would drown the UI).
+    ones; those are never listed in a schema (thousands of them would drown the UI). `code_version` changes whenever
+    the same input would give other values.
     """
 
     asset: str
     description: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    gene_columns: pa.DataType | None = None
+    gene_columns: str | None = None
     partitioned: bool = True
+    code_version: str = "1"
 
     def arrow_schema(self, frame_columns: list[str]) -> pa.Schema:
         """Return the Arrow schema for a frame with these columns.
@@ -53,16 +57,22 @@ class Table:
         Raises:
             SchemaError: Columns are missing, unknown or out of order.
         """
+        import pyarrow as pa
+
         listed = [column.name for column in self.columns]
-        fields = [pa.field(column.name, column.type, nullable=column.nullable) for column in self.columns]
+        fields = [
+            pa.field(column.name, pa.type_for_alias(column.type), nullable=column.nullable)
+            for column in self.columns
+        ]
         if self.gene_columns is None:
             if frame_columns != listed:
                 raise SchemaError(_column_difference(self.asset, listed, frame_columns))
             return pa.schema(fields)
         if frame_columns[: len(listed)] != listed:
             raise SchemaError(_column_difference(self.asset, listed, frame_columns[: len(listed)]))
+        gene_type = pa.type_for_alias(self.gene_columns)
         genes = frame_columns[len(listed) :]
-        return pa.schema([*fields, *(pa.field(gene, self.gene_columns, nullable=False) for gene in genes)])
+        return pa.schema([*fields, *(pa.field(gene, gene_type, nullable=False) for gene in genes)])
 
     def to_arrow(self, frame: pd.DataFrame) -> pa.Table:
         """Return `frame` as an Arrow table of exactly this schema, without the pandas index.
@@ -71,7 +81,17 @@ class Table:
             SchemaError: Columns differ, a value does not fit its type, a value is missing where none may be, or two
                 rows share one key.
         """
+        import numpy as np
+        import pyarrow as pa
+
         schema = self.arrow_schema([str(column) for column in frame.columns])
+        for column in self.columns:
+            absent = frame[column.name].isna().to_numpy()
+            if not column.nullable and absent.any():
+                row = int(np.flatnonzero(absent)[0])
+                raise SchemaError(
+                    f"table {self.asset}: row {row} has no {column.name}, which every row needs"
+                )
         try:
             table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False, safe=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
@@ -97,28 +117,28 @@ def _column_difference(asset: str, expected: list[str], found: list[str]) -> str
     return f"table {asset}: columns stand in the order {found}, expected {expected}"
 
 
-_WELL_ID = Column("well_id", pa.string(), "`<batch>_<plate>_<well>`, unique in the screen")
-_MODEL_VERSION = Column("model_version", pa.string(), "version of the model that made this row")
+_WELL_ID = Column("well_id", "string", "`<batch>_<plate>_<well>`, unique in the screen")
+_MODEL_VERSION = Column("model_version", "string", "version of the model that made this row")
 
 WELL_METADATA = Table(
     asset="well_metadata",
     description="Where each well lies, what it was treated with, and its phenotype targets where they are known.",
     columns=(
         _WELL_ID,
-        Column("batch", pa.string(), "screening batch, the name of its folder"),
-        Column("plate", pa.string(), "plate within the batch"),
-        Column("well", pa.string(), "well position, e.g. E12"),
-        Column("row", pa.string(), "plate row letter"),
-        Column("column", pa.int32(), "plate column, from 1"),
-        Column("is_edge", pa.bool_(), "lies on the rim of the plate"),
-        Column("metabolite", pa.string(), "treatment as written on the plate map"),
-        Column("is_dmso", pa.bool_(), "vehicle control"),
-        Column("cluster", pa.string(), "expression cluster, where the screen names one", nullable=True),
-        Column("tscore", pa.float64(), "Tscore, z-scored over the screen", nullable=True),
-        Column("cytotrace", pa.float64(), "CytoTRACE, z-scored over the screen", nullable=True),
-        Column("pseudotime", pa.float64(), "pseudotime, z-scored over the screen", nullable=True),
-        Column("is_activated", pa.bool_(), "resting (false) or activated (true)", nullable=True),
-        Column("activation_score", pa.float64(), "legacy activation score, in its own unit", nullable=True),
+        Column("batch", "string", "screening batch, the name of its folder"),
+        Column("plate", "string", "plate within the batch"),
+        Column("well", "string", "well position, e.g. E12"),
+        Column("row", "string", "plate row letter"),
+        Column("column", "int32", "plate column, from 1"),
+        Column("is_edge", "bool", "lies on the rim of the plate"),
+        Column("metabolite", "string", "treatment as written on the plate map"),
+        Column("is_dmso", "bool", "vehicle control"),
+        Column("cluster", "string", "expression cluster, where the screen names one", nullable=True),
+        Column("tscore", "float64", "Tscore, z-scored over the screen", nullable=True),
+        Column("cytotrace", "float64", "CytoTRACE, z-scored over the screen", nullable=True),
+        Column("pseudotime", "float64", "pseudotime, z-scored over the screen", nullable=True),
+        Column("is_activated", "bool", "resting (false) or activated (true)", nullable=True),
+        Column("activation_score", "float64", "legacy activation score, in its own unit", nullable=True),
     ),
     key=("well_id",),
 )
@@ -128,24 +148,22 @@ EXPRESSION_MATRIX = Table(
     description="Variance-stabilised expression (log2 scale), one float32 column a gene after `well_id`.",
     columns=(_WELL_ID,),
     key=("well_id",),
-    gene_columns=pa.float32(),
+    gene_columns="float32",
 )
 
 TRAINING_HISTORY = Table(
     asset="training_history",
     description="Losses of every epoch, well-weighted, for training and validation wells.",
     columns=(
-        Column("epoch", pa.int32(), "epoch, from 1"),
-        Column("split", pa.string(), "train or val"),
-        Column("total", pa.float64(), "mse + bce + weight × reg"),
-        Column("mse", pa.float64(), "mean squared error over wells and the three scores"),
-        Column("bce", pa.float64(), "binary cross-entropy of resting or activated"),
-        Column(
-            "reg", pa.float64(), "squared error of the standardised legacy activation score", nullable=True
-        ),
-        Column("learning_rate", pa.float64(), "learning rate at the end of the epoch"),
-        Column("seconds", pa.float64(), "wall time of this split's pass"),
-        Column("is_best", pa.bool_(), "the epoch whose weights the model keeps"),
+        Column("epoch", "int32", "epoch, from 1"),
+        Column("split", "string", "train or val"),
+        Column("total", "float64", "mse + bce + weight × reg"),
+        Column("mse", "float64", "mean squared error over wells and the three scores"),
+        Column("bce", "float64", "binary cross-entropy of resting or activated"),
+        Column("reg", "float64", "squared error of the standardised legacy activation score", nullable=True),
+        Column("learning_rate", "float64", "learning rate at the end of the epoch"),
+        Column("seconds", "float64", "wall time of this split's pass"),
+        Column("is_best", "bool", "the epoch whose weights the model keeps"),
     ),
     key=("epoch", "split"),
     partitioned=False,
@@ -156,24 +174,20 @@ WELL_PREDICTIONS = Table(
     description="What the model predicts for each well, beside the targets. A head without a target stays empty.",
     columns=(
         _WELL_ID,
-        Column("metabolite", pa.string(), "treatment as written on the plate map"),
-        Column("is_dmso", pa.bool_(), "vehicle control"),
-        Column("tscore", pa.float64(), "target Tscore", nullable=True),
-        Column("cytotrace", pa.float64(), "target CytoTRACE", nullable=True),
-        Column("pseudotime", pa.float64(), "target pseudotime", nullable=True),
-        Column("is_activated", pa.bool_(), "target label", nullable=True),
-        Column("activation_score", pa.float64(), "target legacy activation score", nullable=True),
-        Column("pred_tscore", pa.float32(), "predicted Tscore", nullable=True),
-        Column("pred_cytotrace", pa.float32(), "predicted CytoTRACE", nullable=True),
-        Column("pred_pseudotime", pa.float32(), "predicted pseudotime", nullable=True),
-        Column("activation_logit", pa.float32(), "log-odds that the well is activated", nullable=True),
-        Column(
-            "activation_probability", pa.float32(), "probability that the well is activated", nullable=True
-        ),
-        Column(
-            "pred_activation", pa.float32(), "predicted legacy activation score, in its unit", nullable=True
-        ),
-        Column("split", pa.string(), "train, val, or unseen by this model"),
+        Column("metabolite", "string", "treatment as written on the plate map"),
+        Column("is_dmso", "bool", "vehicle control"),
+        Column("tscore", "float64", "target Tscore", nullable=True),
+        Column("cytotrace", "float64", "target CytoTRACE", nullable=True),
+        Column("pseudotime", "float64", "target pseudotime", nullable=True),
+        Column("is_activated", "bool", "target label", nullable=True),
+        Column("activation_score", "float64", "target legacy activation score", nullable=True),
+        Column("pred_tscore", "float32", "predicted Tscore", nullable=True),
+        Column("pred_cytotrace", "float32", "predicted CytoTRACE", nullable=True),
+        Column("pred_pseudotime", "float32", "predicted pseudotime", nullable=True),
+        Column("activation_logit", "float32", "log-odds that the well is activated", nullable=True),
+        Column("activation_probability", "float32", "probability that the well is activated", nullable=True),
+        Column("pred_activation", "float32", "predicted legacy activation score, in its unit", nullable=True),
+        Column("split", "string", "train, val, or unseen by this model"),
         _MODEL_VERSION,
     ),
     key=("well_id",),
@@ -184,10 +198,8 @@ LATENT_EMBEDDINGS = Table(
     description="The 32 numbers every head reads, for each well.",
     columns=(
         _WELL_ID,
-        *(Column(name, pa.float32(), "latent coordinate") for name in LATENT_COLUMNS),
-        Column(
-            "latent_norm", pa.float32(), "length of the latent vector; kept for parity, never used to rank"
-        ),
+        *(Column(name, "float32", "latent coordinate") for name in LATENT_COLUMNS),
+        Column("latent_norm", "float32", "length of the latent vector; kept for parity, never used to rank"),
         _MODEL_VERSION,
     ),
     key=("well_id",),
@@ -198,13 +210,13 @@ DMSO_DISTANCES = Table(
     description="How far each well's latent lies from the DMSO wells. A DMSO well is left out of its own centre.",
     columns=(
         _WELL_ID,
-        Column("metabolite", pa.string(), "treatment as written on the plate map"),
-        Column("is_dmso", pa.bool_(), "vehicle control"),
-        Column("euclidean", pa.float64(), "length of latent − DMSO centre"),
-        Column("cosine", pa.float64(), "1 − cosine of latent and DMSO centre (published definition)"),
-        Column("cosine_centered", pa.float64(), "the same after subtracting the training wells' mean latent"),
-        Column("reference_scope", pa.string(), "screen, batch, plate or plate_shrunk"),
-        Column("reference_size", pa.int32(), "DMSO wells in this well's centre"),
+        Column("metabolite", "string", "treatment as written on the plate map"),
+        Column("is_dmso", "bool", "vehicle control"),
+        Column("euclidean", "float64", "length of latent − DMSO centre"),
+        Column("cosine", "float64", "1 − cosine of latent and DMSO centre (published definition)"),
+        Column("cosine_centered", "float64", "the same after subtracting the training wells' mean latent"),
+        Column("reference_scope", "string", "screen, batch, plate or plate_shrunk"),
+        Column("reference_size", "int32", "DMSO wells in this well's centre"),
         _MODEL_VERSION,
     ),
     key=("well_id",),
@@ -214,12 +226,12 @@ GENE_IMPORTANCE = Table(
     asset="gene_importance",
     description="Gradient × Input of one head for each gene, averaged over the batch's wells.",
     columns=(
-        Column("gene", pa.string(), "gene symbol"),
-        Column("importance", pa.float64(), "mean over wells of |x · ∂prediction/∂x|"),
-        Column("signed_importance", pa.float64(), "mean over wells of x · ∂prediction/∂x"),
-        Column("n_wells", pa.int32(), "wells in the mean"),
-        Column("head", pa.string(), "the output explained"),
-        Column("method", pa.string(), "attribution method"),
+        Column("gene", "string", "gene symbol"),
+        Column("importance", "float64", "mean over wells of |x · ∂prediction/∂x|"),
+        Column("signed_importance", "float64", "mean over wells of x · ∂prediction/∂x"),
+        Column("n_wells", "int32", "wells in the mean"),
+        Column("head", "string", "the output explained"),
+        Column("method", "string", "attribution method"),
         _MODEL_VERSION,
     ),
     key=("gene",),
@@ -229,9 +241,9 @@ METABOLITE_SCORES = Table(
     asset="metabolite_scores",
     description="Each metabolite over all batches: how far from DMSO, how activated. DMSO itself is not ranked.",
     columns=(
-        Column("rank", pa.int32(), "1 is furthest from DMSO, by mean euclidean distance", nullable=True),
-        Column("metabolite", pa.string(), "treatment as written on the plate map"),
-        Column("n_wells", pa.int32(), "usable wells"),
+        Column("rank", "int32", "1 is furthest from DMSO, by mean euclidean distance", nullable=True),
+        Column("metabolite", "string", "treatment as written on the plate map"),
+        Column("n_wells", "int32", "usable wells"),
         *(
             column
             for name, meaning in (
@@ -242,9 +254,9 @@ METABOLITE_SCORES = Table(
                 ("pred_activation", "the predicted legacy activation score"),
             )
             for column in (
-                Column(f"mean_{name}", pa.float64(), f"mean of {meaning}", nullable=True),
-                Column(f"sd_{name}", pa.float64(), f"standard deviation (n − 1) of {meaning}", nullable=True),
-                Column(f"n_{name}", pa.int32(), f"wells with {meaning}"),
+                Column(f"mean_{name}", "float64", f"mean of {meaning}", nullable=True),
+                Column(f"sd_{name}", "float64", f"standard deviation (n − 1) of {meaning}", nullable=True),
+                Column(f"n_{name}", "int32", f"wells with {meaning}"),
             )
         ),
         _MODEL_VERSION,
@@ -257,13 +269,13 @@ GENE_IMPORTANCE_RANKING = Table(
     asset="gene_importance_ranking",
     description="Gene importance over all batches: the well-weighted mean, which is the published global formula.",
     columns=(
-        Column("rank", pa.int32(), "1 is the most important gene"),
-        Column("gene", pa.string(), "gene symbol"),
-        Column("importance", pa.float64(), "well-weighted mean over batches of |x · ∂prediction/∂x|"),
-        Column("signed_importance", pa.float64(), "well-weighted mean over batches of x · ∂prediction/∂x"),
-        Column("n_wells", pa.int32(), "wells in the mean"),
-        Column("head", pa.string(), "the output explained"),
-        Column("method", pa.string(), "attribution method"),
+        Column("rank", "int32", "1 is the most important gene"),
+        Column("gene", "string", "gene symbol"),
+        Column("importance", "float64", "well-weighted mean over batches of |x · ∂prediction/∂x|"),
+        Column("signed_importance", "float64", "well-weighted mean over batches of x · ∂prediction/∂x"),
+        Column("n_wells", "int32", "wells in the mean"),
+        Column("head", "string", "the output explained"),
+        Column("method", "string", "attribution method"),
         _MODEL_VERSION,
     ),
     key=("gene",),

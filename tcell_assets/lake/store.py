@@ -6,15 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from upath import UPath
 
 from tcell_assets.lake.files import StorageError, write_atomically
 from tcell_assets.lake.schemas import TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 _FOOTER_KEY = b"tcell_assets"
 _Result = TypeVar("_Result")
@@ -59,6 +60,8 @@ class Lineage:
 
 def content_hash(table: pa.Table) -> str:
     """Return the sha256 of the values, column names and types of `table`; chunking and metadata do not matter."""
+    import pyarrow as pa
+
     digest = hashlib.sha256()
 
     class _Sink:
@@ -120,6 +123,9 @@ class Lake:
             SchemaError: The frame does not fit the table.
             StorageError: The file could not be written; the previous one is intact.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         path = self.path(lineage.asset, lineage.batch)
         schema = TABLES[lineage.asset]
         table = frame if isinstance(frame, pa.Table) else schema.to_arrow(frame)
@@ -146,16 +152,22 @@ class Lake:
 
     def read_arrow(self, asset: str, batch: str | None = None, columns: list[str] | None = None) -> pa.Table:
         """Return a table as Arrow; see `read`."""
+        import pyarrow.parquet as pq
+
         path = self.path(asset, batch)
         return _read(path, lambda file: pq.read_table(file, columns=columns))
 
     def lineage(self, asset: str, batch: str | None = None) -> Lineage:
         """Return the lineage in the footer of a table; see `read` for what is raised."""
+        import pyarrow.parquet as pq
+
         path = self.path(asset, batch)
         return _read(path, lambda file: Lineage.from_footer(path, pq.read_schema(file).metadata))
 
     def genes(self, batch: str) -> list[str]:
         """Return the genes of a batch's expression matrix without reading its values."""
+        import pyarrow.parquet as pq
+
         path = self.path("expression_matrix", batch)
         names = _read(path, lambda file: pq.read_schema(file).names)
         return [name for name in names if name != "well_id"]
@@ -182,6 +194,8 @@ class Lake:
 
 
 def _read(path: UPath, read: Callable[[Any], _Result]) -> _Result:
+    import pyarrow as pa
+
     try:
         with path.open("rb") as file:
             return read(file)

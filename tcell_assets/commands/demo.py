@@ -1,0 +1,72 @@
+"""`tcell demo`: a small simulated screen through every asset, with what it found and where it lies."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tcell_assets.cli import echo_table
+from tcell_assets.commands.simulate import write_screen
+from tcell_assets.progress import terminal_progress
+
+# Small enough for a laptop's first minutes; 10 epochs were enough here, 50 over-fit from epoch 16 on.
+GENES = 256
+PLATES = 2
+TRAINING: dict[str, Any] = {"preset": "recommended", "epochs": 10}
+BATCH_PREFIX = "demo"
+
+
+@click.command("demo", epilog="Example:\n\n  tcell demo")
+def demo_command() -> None:
+    """Simulate 2 batches × 2 plates × 96 wells × 256 genes, materialize every asset and print the top metabolites.
+
+    Batches are named demo1 and demo2; what else lies in the landing zone is left alone. A second demo reuses them.
+    """
+    from tcell_assets.configuration import load_configuration
+    from tcell_assets.platform import open_platform
+    from tcell_assets.science.simulation import SimulationSettings, simulate_screen
+
+    started = time.monotonic()
+    configuration = load_configuration()
+    screen = simulate_screen(
+        SimulationSettings(n_genes=GENES, n_batches=2, n_plates=PLATES, batch_prefix=BATCH_PREFIX)
+    )
+    folders = write_screen(screen, configuration.data, counts=False, replace=True)
+    batches = sorted(screen.wells["batch"].unique())
+    click.echo(f"simulated {len(screen.wells)} wells × {GENES} genes: {', '.join(map(str, folders))}")
+    with open_platform(configuration) as platform, terminal_progress():
+        platform.register_landed_batches()
+        for batch in batches:
+            platform.run("ingest", batch)
+        platform.run("train", config={"ops": {"train_model": {"config": TRAINING}}})
+        click.echo(f"trained {platform.storage.models().current()}")
+        for batch in batches:
+            platform.run("score", batch)
+        platform.run("screen")
+        lake = platform.storage.lake()
+        scores = lake.read("metabolite_scores")
+        genes = lake.read("gene_importance_ranking", columns=["rank", "gene", "importance"])
+    top = scores.head(10)[["rank", "metabolite", "n_wells", "mean_euclidean", "mean_activation_probability"]]
+    click.echo("\nMetabolites furthest from DMSO")
+    echo_table(_rounded(top))
+    click.echo("\nGenes that drive the prediction of activation")
+    echo_table(_rounded(genes.head(10)))
+    click.echo(f"\ndone in {time.monotonic() - started:.0f} s")
+    click.echo(f"tables   {_short(Path(configuration.storage) / 'lake')}/<asset>/<batch>.parquet")
+    click.echo(f"models   {_short(Path(configuration.storage) / 'models')}/<version>/")
+    click.echo("UI       .venv/bin/tcell ui   then http://127.0.0.1:3000")
+
+
+def _rounded(frame: Any) -> list[dict[str, Any]]:
+    return [
+        {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def _short(path: Path) -> str:
+    """Return the path from here where it lies below, as that is what people copy."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
