@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-screening_batches = dg.DynamicPartitionsDefinition(name="screening_batches")
+SCREENING_BATCHES = "screening_batches"
+screening_batches = dg.DynamicPartitionsDefinition(name=SCREENING_BATCHES)
 
 
 def register_batches(instance: dg.DagsterInstance, batches: Iterable[str]) -> list[str]:
@@ -14,8 +15,8 @@ def register_batches(instance: dg.DagsterInstance, batches: Iterable[str]) -> li
 
     Keys are never deleted: a key carries its history, and Dagster cannot serve runs of a deleted one.
     """
-    known = set(instance.get_dynamic_partitions(screening_batches.name))
+    known = set(instance.get_dynamic_partitions(SCREENING_BATCHES))
     new = sorted(set(batches) - known)
     if new:
-        instance.add_dynamic_partitions(screening_batches.name, new)
+        instance.add_dynamic_partitions(SCREENING_BATCHES, new)
     return new

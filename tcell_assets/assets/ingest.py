@@ -52,6 +52,11 @@ def ingest_batch(
     context.log_event(
         observed_plate_files(context.partition_key, batch.content_hash, batch_fingerprint(folder))
     )
+    if batch.expression is None:
+        raise dg.Failure(
+            f"{folder}: holds raw counts; give variance-stabilised expression (value kind vst)",
+            allow_retries=False,
+        )
     counts = {
         "wells": len(batch.wells),
         "plates": batch.wells["plate"].nunique(),

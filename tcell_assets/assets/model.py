@@ -138,7 +138,7 @@ def train_model(
     promoted = promote_candidate(models, model.version)
     context.log.info(promoted)
     history = model.history
-    best = history[history["is_best"]].set_index("split")
+    best = history[history["is_best"]].set_index("split")["total"].to_dict()
     figure = loss_curve(history)
     yield dg.MaterializeResult(
         asset_key="trained_model",
@@ -154,8 +154,8 @@ def train_model(
             "trained_heads": ", ".join(model.trained_heads),
             "best_epoch": model.best_epoch,
             "epochs": int(history["epoch"].max()),
-            "training_loss": float(best.loc["train", "total"]),
-            "validation_loss": float(best.loc["val", "total"]),
+            "training_loss": float(best["train"]),
+            "validation_loss": float(best["val"]),
             "device": model.compute.device,
             "precision": model.compute.precision,
             "compute_reason": model.compute.reason,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,7 @@ def run_command(
         click.echo(f"  {file.name}")
 
 
-def score_and_sum_up(platform: Platform, batches: list[str]) -> None:
+def score_and_sum_up(platform: Platform, batches: Sequence[str]) -> None:
     """Score every batch, then measure distances as published: to all DMSO wells of the screen, each in its centre."""
     network = ["well_predictions", "latent_embeddings", "gene_importance"]
     for batch in batches:

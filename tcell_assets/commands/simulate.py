@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -88,7 +89,11 @@ def write_screen(screen: SimulatedScreen, data_folder: Path, counts: bool, repla
         )
     truth = data_folder / TRUTH_FOLDER
     for name in ("metabolite_truth", "gene_truth", "well_truth"):
-        table = getattr(screen, name)
+        content = getattr(screen, name).to_csv(index=False).encode()
         path = UPath(truth / f"{screen.settings.batch_prefix}_{name}.csv")
-        write_atomically(path, lambda file, table=table: file.write(table.to_csv(index=False).encode()))
+        write_atomically(path, partial(_write, content))
     return [*folders, truth]
+
+
+def _write(content: bytes, file: IO[bytes]) -> int:
+    return file.write(content)
