@@ -285,7 +285,6 @@ def _layout(settings: SimulationSettings, preset: Preset, generator: np.random.G
     shape = PLATE_SHAPES[settings.wells_per_plate]
     row, column = (axis.ravel() + 1 for axis in np.indices(shape))
     plates = [f"{row_letter(1 + number // 2)}{1 + number % 2}" for number in range(settings.n_plates)]
-    # The names are drawn in truth order, so that the active metabolites do not stand first on the plates.
     names = np.array(metabolite_names(settings.n_metabolites), dtype=object)
     copies = names if settings.n_batches > 1 else np.concatenate([names, names])
     frames = []
@@ -530,5 +529,6 @@ def _scores(
 
 
 def _z_score(values: np.ndarray) -> np.ndarray:
-    scaled: np.ndarray = (values - values.mean()) / values.std()
+    # A tiny screen can hold the same number in every well, e.g. all of its genes seen everywhere.
+    scaled: np.ndarray = (values - values.mean()) / max(values.std(), 1e-12)
     return scaled

@@ -1,0 +1,156 @@
+"""Which plates look alike, and which two seem to have changed places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from tcell_assets.science.well_join import rows_for_wells
+
+
+@dataclass(frozen=True)
+class SwapThresholds:
+    """When two plates are a suspected swap.
+
+    Attributes:
+        margin: each plate's median correlation must be this much higher to the other's batch than to its own.
+        minimum_correlation: each plate's median correlation to the other's batch must reach this; where plate maps
+            share no pattern, correlations cannot tell batches apart.
+        fewest_common_wells: two maps are compared over at least this many common positions.
+    """
+
+    margin: float = 0.15
+    minimum_correlation: float = 0.3
+    fewest_common_wells: int = 10
+
+
+@dataclass(frozen=True)
+class SuspectedSwap:
+    """Two plates of different batches, each of which looks like a plate of the other's batch.
+
+    Attributes:
+        plates: `<batch>_<plate>` of the two.
+        correlation_to_own_batch: each one's median correlation to the other plates of its own batch.
+        correlation_to_other_batch: each one's median correlation to the plates of the other's batch, the other
+            suspect left out.
+        finding: the suspicion in words.
+    """
+
+    plates: tuple[str, str]
+    correlation_to_own_batch: tuple[float, float]
+    correlation_to_other_batch: tuple[float, float]
+    finding: str
+
+
+def plate_similarity(
+    values: pd.DataFrame, wells: pd.DataFrame, thresholds: SwapThresholds | None = None
+) -> pd.DataFrame:
+    """Correlate every pair of plate maps, well by well at common positions.
+
+    Args:
+        values: one numeric column per variable whose maps are compared, index `well_id`.
+        wells: `well_id, batch, plate, row, column` of at least these wells.
+        thresholds: `SwapThresholds()` by default.
+
+    Returns:
+        One row per pair of plates: `plate_a, plate_b` (as `<batch>_<plate>`), `batch_a, batch_b`, `n_wells` in common,
+        `correlation`: the median over variables of Pearson's r, missing where it cannot be computed.
+
+    Raises:
+        ValueError: a well has no row in `wells`.
+    """
+    thresholds = thresholds or SwapThresholds()
+    layout = rows_for_wells(wells, values.index, "wells")
+    plate = layout["batch"] + "_" + layout["plate"]
+    batch_of = dict(zip(plate, layout["batch"], strict=True))
+    plates = sorted(batch_of)
+    maps = pd.concat([layout[["row", "column"]], values.astype(float)], axis=1).assign(
+        plate=plate, is_there=1.0
+    )
+    by_position = maps.pivot(index=["row", "column"], columns="plate")
+    is_there = by_position["is_there"][plates].fillna(0.0).to_numpy()
+    n_common = is_there.T @ is_there
+    correlations = np.stack(
+        [
+            by_position.xs(variable, axis=1)[plates]
+            .corr(min_periods=thresholds.fewest_common_wells)
+            .to_numpy()
+            for variable in values.columns
+        ]
+    )
+    rows = []
+    for a, b in combinations(range(len(plates)), 2):
+        known = correlations[:, a, b][np.isfinite(correlations[:, a, b])]
+        rows.append(
+            {
+                "plate_a": plates[a],
+                "plate_b": plates[b],
+                "batch_a": batch_of[plates[a]],
+                "batch_b": batch_of[plates[b]],
+                "n_wells": int(n_common[a, b]),
+                "correlation": float(np.median(known)) if len(known) else np.nan,
+            }
+        )
+    columns = ["plate_a", "plate_b", "batch_a", "batch_b", "n_wells", "correlation"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def suspected_swaps(
+    similarity: pd.DataFrame, thresholds: SwapThresholds | None = None
+) -> list[SuspectedSwap]:
+    """Find the pairs of plates that look exchanged between their batches.
+
+    Args:
+        similarity: what `plate_similarity` returned for all batches together.
+        thresholds: `SwapThresholds()` by default.
+
+    Returns:
+        The suspected pairs, ordered by name. None where a batch has fewer than 2 plates.
+    """
+    thresholds = thresholds or SwapThresholds()
+    forward = similarity[["plate_a", "plate_b", "batch_a", "batch_b", "correlation"]]
+    backward = forward.rename(
+        columns={"plate_a": "plate_b", "plate_b": "plate_a", "batch_a": "batch_b", "batch_b": "batch_a"}
+    )
+    both_ways = pd.concat([forward, backward], ignore_index=True)
+
+    def median_correlation(plate: str, batch: str, without: str) -> float:
+        chosen = (
+            (both_ways["plate_a"] == plate)
+            & (both_ways["batch_b"] == batch)
+            & (both_ways["plate_b"] != without)
+        )
+        return float(both_ways.loc[chosen, "correlation"].median())
+
+    suspects = []
+    across = similarity[similarity["batch_a"] != similarity["batch_b"]]
+    for pair in across.sort_values(["plate_a", "plate_b"]).itertuples():
+        first, second = str(pair.plate_a), str(pair.plate_b)
+        batches = str(pair.batch_a), str(pair.batch_b)
+        own = (
+            median_correlation(first, batches[0], without=second),
+            median_correlation(second, batches[1], without=first),
+        )
+        other = (
+            median_correlation(first, batches[1], without=second),
+            median_correlation(second, batches[0], without=first),
+        )
+        # A comparison with a missing correlation is false, so an unjudgeable pair is never suspected.
+        if all(
+            other[plate] - own[plate] > thresholds.margin and other[plate] >= thresholds.minimum_correlation
+            for plate in (0, 1)
+        ):
+            suspects.append(
+                SuspectedSwap(
+                    plates=(first, second),
+                    correlation_to_own_batch=own,
+                    correlation_to_other_batch=other,
+                    finding=f"{first} looks like a plate of {batches[1]} (correlation {other[0]:.2f}; own batch "
+                    f"{own[0]:.2f}) and {second} like one of {batches[0]} ({other[1]:.2f}; own {own[1]:.2f}). Check "
+                    "whether the two plates were exchanged before trusting either.",
+                )
+            )
+    return suspects
