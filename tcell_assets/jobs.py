@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dagster as dg
 
-from tcell_assets.partitions import screening_batches
-
 # An unpartitioned asset in a job launched with a batch would run again for every batch, so training and the screen
 # tables are jobs of their own.
 ingest_job = dg.define_asset_job(
     "ingest",
     selection=dg.AssetSelection.groups("ingest"),
-    partitions_def=screening_batches,
     executor_def=dg.in_process_executor,
     description="Read and check one batch folder: well metadata and expression matrix.",
 )
@@ -24,7 +21,6 @@ train_job = dg.define_asset_job(
 score_job = dg.define_asset_job(
     "score",
     selection=dg.AssetSelection.groups("scoring"),
-    partitions_def=screening_batches,
     executor_def=dg.in_process_executor,
     description="Predict, embed and attribute one batch with the current model, and measure distances to DMSO.",
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -16,6 +18,9 @@ from tcell_assets.lake.schemas import TABLES
 from tcell_assets.landing.fingerprint import list_batches
 from tcell_assets.partitions import register_batches
 from tcell_assets.resources import Storage
+
+# A new installation (the folder `tcell run` writes to, say) starts with the project's own instance settings.
+PROJECT_INSTANCE_SETTINGS = Path(__file__).resolve().parents[1] / "storage" / "dagster.yaml"
 
 # Every step's start and end would drown the progress bar; what a run logged is in the UI.
 _QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -100,6 +105,9 @@ def open_platform(
     """Yield an installation with its persistent instance in DAGSTER_HOME; `resources` replace its own."""
     configuration = configuration or load_configuration()
     configuration.dagster_home.mkdir(parents=True, exist_ok=True)
+    instance_settings = configuration.dagster_home / "dagster.yaml"
+    if not instance_settings.exists():
+        shutil.copyfile(PROJECT_INSTANCE_SETTINGS, instance_settings)
     os.environ["DAGSTER_HOME"] = str(configuration.dagster_home)
     with dg.DagsterInstance.get() as instance:
         yield Platform(configuration, instance, build_defs(configuration, resources))

@@ -83,6 +83,7 @@ def run_command(
     if use_zscore:
         training["use_zscore"] = True
     with open_platform(home, {"compute": compute}) as platform, terminal_progress():
+        platform.register_landed_batches()
         platform.forget_other_batches(imported.batches)
         for batch in imported.batches:
             platform.run("ingest", batch)
