@@ -141,8 +141,9 @@ def _score_chunk(
     outputs = np.empty((len(expression), 5 + model.settings.network.latent), dtype=np.float32)
     absolute = np.zeros(len(model.genes))
     signed = np.zeros(len(model.genes))
-    for start in range(0, len(expression), compute.batch_size):
-        rows = expression.iloc[start : start + compute.batch_size, positions]
+    wells_at_once = compute.wells_at_once(compute.batch_size, len(model.genes))
+    for start in range(0, len(expression), wells_at_once):
+        rows = expression.iloc[start : start + wells_at_once, positions]
         values = _finite_values(rows)
         scaled = network.scale(torch.from_numpy(values).to(device)).requires_grad_(head is not None)
         with (

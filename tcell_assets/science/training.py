@@ -46,11 +46,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-# On a CPU a step is computed in pieces of about this many tokens (8 wells of 2 541 genes) whose gradients add up:
-# the same step in a quarter of the memory at batch 32, and no slower.
-CPU_TOKENS_AT_ONCE = 8 * 2_541
-LOSSES = ("total", "mse", "bce", "reg")
-
 
 class TrainingError(RuntimeError):
     """Training cannot start or go on; the message names the epoch, batch, genes or wells."""
@@ -213,7 +208,7 @@ class _Training:
             if name not in self.trained_heads:
                 self._say(f"no training well has {name}: its loss term is off and its head stays untrained")
 
-        self.wells_at_once = self._wells_at_once()
+        self.wells_at_once = compute.wells_at_once(settings.batch_size, len(self.genes))
         expression = torch.from_numpy(data.expression)
         self.targets = torch.from_numpy(targets.astype(np.float32))
         self.gene_index = torch.from_numpy(self.gene_order)
@@ -273,11 +268,6 @@ class _Training:
             )
         targets[:, column] = (targets[:, column] - mean) / standard_deviation
         return mean, standard_deviation
-
-    def _wells_at_once(self) -> int:
-        if self.device.type != "cpu":
-            return self.settings.batch_size
-        return max(1, min(self.settings.batch_size, CPU_TOKENS_AT_ONCE // len(self.genes)))
 
     def _say(self, text: str, epoch: int = 0) -> None:
         log.info(text)
