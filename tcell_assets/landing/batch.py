@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tcell_assets.landing.counts import CountMatrix, detect_value_kind
-from tcell_assets.landing.files import list_files, unfinished_copies
+from tcell_assets.landing.counts import CountMatrix
+from tcell_assets.landing.files import (
+    list_files,
+    settings_file,
+    unfinished_copies,
+)
 from tcell_assets.landing.fingerprint import batch_fingerprint, content_hash
-from tcell_assets.landing.joining import check_joined, check_wells, wells_frame
+from tcell_assets.landing.joining import LandedParts, check_joined, check_wells, wells_frame
 from tcell_assets.landing.plate_layout import read_plate_layout
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.published import is_published, read_published
+from tcell_assets.landing.screen_file import read_screen_settings
 from tcell_assets.landing.screen_settings import LandingSettings, ValueKind
 from tcell_assets.landing.wells import batch_name_fault
 
@@ -25,7 +30,7 @@ class LandedBatch:
 
     Attributes:
         name: The batch: the folder's name.
-        wells: One row a well, columns `joining.WELL_COLUMNS`.
+        wells: One row a well, columns of `joining.wells_frame`.
         expression: Wells × genes, float32 VST, index well_id in the order of ``wells``; None for counts.
         counts: UMI counts in the order of ``wells``; None for VST.
         value_kind: What was measured: ``vst`` or ``counts``.
@@ -46,14 +51,15 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
     """Read and check a batch folder.
 
     Args:
-        folder: ``data/<batch>/`` with the published CSV set, or ``expression.{csv,csv.gz,parquet}`` +
-            ``plate_map.csv`` (+ ``targets.csv``), here or in one folder a plate.
-        settings: How the screen is written down.
+        folder: ``data/<batch>/`` with the published CSV set, or a matrix (``expression`` or ``counts`` as CSV, TSV,
+            Parquet; ``.h5ad``; ``matrix.mtx`` with its tables) + ``plate_map.csv`` (+ ``targets.csv``), here or in
+            one folder a plate.
+        settings: How the screen is written down; None takes the batch's `screen.yaml`, else the data folder's, else
+            the defaults.
 
     Raises:
         LandingError: With every problem of the batch; nothing is returned then.
     """
-    settings = settings or LandingSettings()
     problems, notes = ProblemCollector(folder.name), list[str]()
     fault = batch_name_fault(folder.name)
     if fault:
@@ -61,6 +67,7 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
     if not folder.is_dir():
         problems.add("missing files", ".", "", "the folder does not exist", "Put the batch there")
     problems.raise_if_any()
+    settings = settings or _settings_of(folder, problems)
     before = batch_fingerprint(folder, settings.limits)
     files = list_files(folder, folder.parent, settings.limits, problems)
     if is_published(files):
@@ -68,25 +75,39 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
     else:
         copies = unfinished_copies(folder)
         parts = read_plate_layout(folder.name, files, copies, settings, problems, notes)
-    problems.raise_if_any()
-    assert parts is not None, "a reader that returns nothing has noted why"
     plate_format = check_wells(parts.entries, settings, problems)
     check_joined(parts, problems)
     problems.raise_if_any()
-    wells = wells_frame(parts.entries, parts.targets, plate_format, settings)
-    frame = pd.DataFrame(parts.values.astype(np.float32), index=parts.well_ids, columns=parts.genes)
-    frame.index.name = "well_id"
+    assert parts.values is not None, "a reader that returns no values has noted why"
     hashed = content_hash(folder, settings.limits)
     if batch_fingerprint(folder, settings.limits) != before:
         mend = "Wait until the copy has ended and read the batch again"
         problems.add("moving files", ".", "", "files changed while they were read", mend)
         problems.raise_if_any()
+    wells = wells_frame(parts.entries, parts.targets, plate_format, settings)
+    expression, counts = _in_order_of(wells, parts)
     return LandedBatch(
         name=folder.name,
         wells=wells,
-        expression=frame.loc[wells["well_id"]],
-        counts=None,
-        value_kind=settings.value_kind or detect_value_kind(parts.values),
+        expression=expression,
+        counts=counts,
+        value_kind="vst" if counts is None else "counts",
         notes=tuple(notes),
         content_hash=hashed,
     )
+
+
+def _settings_of(folder: Path, problems: ProblemCollector) -> LandingSettings:
+    file = settings_file(folder, problems)
+    return LandingSettings() if file is None else read_screen_settings(file, LandingSettings(), problems)
+
+
+def _in_order_of(wells: pd.DataFrame, parts: LandedParts) -> tuple[pd.DataFrame | None, CountMatrix | None]:
+    """VST as a frame or counts as a matrix, rows in the order of ``wells``."""
+    assert parts.values is not None
+    row_of = {well: row for row, well in enumerate(parts.well_ids)}
+    values = parts.values[[row_of[well] for well in wells["well_id"]]]
+    if not isinstance(values, np.ndarray):
+        return None, CountMatrix(values, tuple(wells["well_id"]), parts.genes)
+    index = pd.Index(wells["well_id"], name="well_id")
+    return pd.DataFrame(values.astype(np.float32), index=index, columns=list(parts.genes)), None

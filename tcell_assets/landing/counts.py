@@ -1,17 +1,23 @@
-"""UMI counts of wells as a sparse matrix."""
+"""UMI counts of wells as a sparse matrix, told from VST values."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from tcell_assets.landing.problems import SHOWN_PER_KIND, ProblemCollector, quoted
 from tcell_assets.landing.screen_settings import ValueKind
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+LARGEST_COUNT = np.iinfo(np.int32).max
+# Log-normalised values have a few whole numbers besides zeros; damaged counts have a few that are not whole.
+WHOLE_SHARE_OF_COUNTS = 0.95
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,55 @@ class CountMatrix:
 
 
 def detect_value_kind(values: npt.NDArray[np.float64]) -> ValueKind:
-    """Counts where every value is a whole number ≥ 0, else VST.
+    """Counts where nearly every non-zero value is a whole number, else VST.
 
     Args:
         values: All values of a matrix, or its non-zero ones.
     """
-    return "counts" if bool((values >= 0).all() and (values == np.floor(values)).all()) else "vst"
+    measured = values[values != 0]
+    whole = np.count_nonzero((measured > 0) & (measured == np.floor(measured)))
+    return "counts" if whole >= WHOLE_SHARE_OF_COUNTS * measured.size else "vst"
+
+
+def to_counts(
+    file: str,
+    values: npt.NDArray[np.float64] | csr_matrix,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    problems: ProblemCollector,
+) -> csr_matrix | None:
+    """The values as sparse int32 counts.
+
+    Args:
+        file: Named in problems.
+        values: Rows × columns, wells in either.
+        rows: Row names.
+        columns: Column names.
+        problems: Receives negative, fractional and absurdly large counts.
+
+    Returns:
+        The counts, or None where a problem was noted.
+    """
+    # Imported here: scipy.sparse is not needed where a batch is VST, nor to load the definitions.
+    from scipy.sparse import csr_matrix
+
+    sparse = csr_matrix(values)
+    faults = {
+        "negative counts": sparse.data < 0,
+        "fractional counts": sparse.data != np.floor(sparse.data),
+        "counts too large": sparse.data > LARGEST_COUNT,
+    }
+    before = problems.total
+    for kind, is_fault in faults.items():
+        positions = np.flatnonzero(is_fault)
+        at_rows = np.searchsorted(sparse.indptr, positions[:SHOWN_PER_KIND], side="right") - 1
+        for position, row in zip(positions, at_rows, strict=False):
+            place = f"{quoted(rows[row])}, {quoted(columns[sparse.indices[position]])}"
+            found = f"holds {sparse.data[position]:g} where UMI counts are expected ({kind})"
+            mend = "Write raw counts, or state value_kind: vst in screen.yaml if these are VST values"
+            problems.add(kind, file, place, found, mend)
+        problems.count_unshown(kind, file, len(positions[SHOWN_PER_KIND:]))
+    if problems.total > before:
+        return None
+    sparse.eliminate_zeros()
+    return sparse.astype(np.int32)

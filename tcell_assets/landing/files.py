@@ -16,6 +16,8 @@ LEFTOVER_NAMES = frozenset({READY_MARKER, "Thumbs.db", "desktop.ini", "__MACOSX"
 UNFINISHED_SUFFIXES = (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp")
 EDITOR_SUFFIXES = ("~", ".bak", ".swp", ".swo")
 PIECE_BYTES = 2**20
+# Small files may well shrink a thousandfold (a column of zeros) and cost nothing.
+HARMLESS_BYTES = 64 * PIECE_BYTES
 LONGEST_NAME = 512
 
 
@@ -99,13 +101,25 @@ def list_files(
     return sorted(files, key=lambda file: file.name)
 
 
-def settings_file_above(folder: Path, files: list[LandingFile]) -> LandingFile | None:
-    """The data folder's ``screen.yaml``, which holds for every batch that has none of its own."""
-    path = folder.parent / SETTINGS_FILE
-    if any(file.name == SETTINGS_FILE for file in files) or path.is_symlink() or not path.is_file():
+def settings_file(folder: Path, problems: ProblemCollector) -> LandingFile | None:
+    """The `screen.yaml` that holds for a batch: its own, else the data folder's, else None.
+
+    Args:
+        folder: The batch folder.
+        problems: Receives a `screen.yaml` that is no plain file.
+    """
+    for path, name in (
+        (folder / SETTINGS_FILE, SETTINGS_FILE),
+        (folder.parent / SETTINGS_FILE, f"../{SETTINGS_FILE}"),
+    ):
+        if not os.path.lexists(path):
+            continue
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode):
+            return LandingFile(name, path, status.st_size, status.st_mtime_ns)
+        problems.add("links", name, "", "is a link, pipe or folder", "Put a plain file here")
         return None
-    status = path.stat()
-    return LandingFile(f"../{SETTINGS_FILE}", path, status.st_size, status.st_mtime_ns)
+    return None
 
 
 def unfinished_copies(folder: Path) -> list[str]:
@@ -141,18 +155,17 @@ def read_file_bytes(file: LandingFile, limits: LandingLimits, problems: ProblemC
 def _unpack(file: LandingFile, limits: LandingLimits, problems: ProblemCollector) -> bytes | None:
     pieces: list[bytes] = []
     unpacked = 0
-    # Small files may well shrink a thousandfold (a column of zeros) and cost nothing.
-    ratio_limit = max(64 * PIECE_BYTES, file.bytes * limits.max_compression_ratio)
-    limit = min(limits.max_unpacked_bytes, ratio_limit)
-    with gzip.open(file.path) as stream:
+    with file.path.open("rb") as packed, gzip.GzipFile(fileobj=packed) as stream:
         while piece := stream.read(PIECE_BYTES):
+            pieces.append(piece)
             unpacked += len(piece)
-            if unpacked > limit:
-                found = f"unpacks from {file.bytes:,} to more than {int(limit):,} bytes"
+            # Judged while reading, by what was consumed so far: a bomb is stopped at its first 64 MiB.
+            ratio_limit = max(HARMLESS_BYTES, packed.tell() * limits.max_compression_ratio)
+            if unpacked > min(limits.max_unpacked_bytes, ratio_limit):
+                found = f"unpacks from {packed.tell():,} to more than {unpacked:,} bytes"
                 mend = "If the file is meant, raise limits.max_unpacked_bytes or limits.max_compression_ratio"
                 problems.add("files too large", file.name, "", found, mend)
                 return None
-            pieces.append(piece)
     return b"".join(pieces)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tcell_assets.landing.files import PIECE_BYTES, LandingFile, is_ignored, list_files, settings_file_above
+from tcell_assets.landing.files import PIECE_BYTES, LandingFile, is_ignored, list_files, settings_file
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.screen_settings import LandingLimits
 from tcell_assets.landing.wells import batch_name_fault
@@ -113,8 +113,9 @@ def hash_files(files: Sequence[LandingFile], problems: ProblemCollector) -> str:
 
 def _files(folder: Path, limits: LandingLimits, problems: ProblemCollector) -> list[LandingFile]:
     files = list_files(folder, folder.parent, limits, problems)
-    above = settings_file_above(folder, files)
-    return files if above is None else [above, *files]
+    settings = settings_file(folder, problems)
+    is_above = settings is not None and all(file.name != settings.name for file in files)
+    return [settings, *files] if settings is not None and is_above else files
 
 
 def _file_hash(path: Path) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from tcell_assets.landing.counts import CountMatrix
 from tcell_assets.landing.files import list_files
-from tcell_assets.landing.joining import check_wells, wells_frame
+from tcell_assets.landing.joining import LandedParts, check_wells, wells_frame
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.published import read_published
 from tcell_assets.landing.screen_settings import LandingSettings
@@ -54,16 +56,24 @@ def import_published_folder(
     problems.raise_if_any()
     files = list_files(source, source, settings.limits, problems)
     published = read_published(files, None, settings, problems, notes)
-    problems.raise_if_any()
-    assert published is not None, "a reader that returns nothing has noted why"
-    expression = pd.DataFrame(published.values, index=list(published.well_ids), columns=list(published.genes))
     contents: dict[str, BatchContent] = {}
     for batch in sorted({entry.id.batch for entry in published.entries}):
         entries = [entry for entry in published.entries if entry.id.batch == batch]
         plate_format = check_wells(entries, settings, problems)
         if problems.total == 0:
             wells = wells_frame(entries, published.targets, plate_format, settings)
-            contents[batch] = BatchContent(wells, expression.loc[wells["well_id"]])
+            contents[batch] = _content(published, wells)
     problems.raise_if_any()
     write_landing_batches(data_folder, contents, replace)
     return ImportedScreen(tuple(contents), published.well_ids, tuple(notes))
+
+
+def _content(published: LandedParts, wells: pd.DataFrame) -> BatchContent:
+    assert published.values is not None, "a reader that returns no values has noted why"
+    row_of = {well: row for row, well in enumerate(published.well_ids)}
+    values = published.values[[row_of[well] for well in wells["well_id"]]]
+    if isinstance(values, np.ndarray):
+        return BatchContent(
+            wells, pd.DataFrame(values, index=list(wells["well_id"]), columns=list(published.genes))
+        )
+    return BatchContent(wells, counts=CountMatrix(values, tuple(wells["well_id"]), published.genes))

@@ -1,19 +1,25 @@
 """The one checked join: wells of the plate map, rows of the matrix and targets, on well_id."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tcell_assets.landing.plate_map import WellEntry
+from tcell_assets.landing.plate_map import POSITIVE_CONTROL, SAMPLE, VEHICLE_CONTROL, WellEntry
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.targets import TARGETS
 from tcell_assets.landing.wells import PlateFormat, is_edge, is_on_plate, plate_format_of
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 WELL_COLUMNS = (
     "well_id",
@@ -42,14 +48,14 @@ class LandedParts:
         entries: The wells of the plate map.
         well_ids: The well of each row of ``values``.
         genes: Columns of ``values``, each once.
-        values: Wells × genes, float64, finite.
+        values: Wells × genes: finite float64 VST, or sparse int32 counts; None where a problem was noted.
         targets: Index well_id, any of the targets as float64 columns; NaN is unknown.
     """
 
     entries: tuple[WellEntry, ...]
     well_ids: tuple[str, ...]
     genes: tuple[str, ...]
-    values: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float64] | csr_matrix | None
     targets: pd.DataFrame
 
 
@@ -117,7 +123,8 @@ def wells_frame(
 
     Returns:
         Columns `WELL_COLUMNS`; ``cluster`` is a nullable string, ``is_activated`` a nullable boolean, the scores
-        are float64 with NaN where unknown.
+        are float64 with NaN where unknown. Where the plate map has them, ``concentration`` (float64) and
+        ``sample_type`` (nullable string) follow.
     """
     frame = pd.DataFrame(
         {
@@ -137,29 +144,35 @@ def wells_frame(
         known = targets[target].reindex(frame["well_id"]).to_numpy() if target in targets else np.nan
         frame[target] = pd.Series(known, index=frame.index, dtype=np.float64)
     frame["is_activated"] = frame["is_activated"].astype("boolean")
-    return frame[list(WELL_COLUMNS)]
+    frame = frame[list(WELL_COLUMNS)]
+    if any(entry.concentration is not None for entry in entries):
+        frame["concentration"] = np.array([entry.concentration for entry in entries], dtype=np.float64)
+    sample_types = [_sample_type(entry, settings) for entry in entries]
+    if any(sample_types):
+        frame["sample_type"] = pd.array(sample_types, dtype="string")
+    return frame
+
+
+def _sample_type(entry: WellEntry, settings: LandingSettings) -> str | None:
+    """As the map says; where the settings name positive controls, every well has a type."""
+    if entry.metabolite in settings.positive_control_names:
+        return POSITIVE_CONTROL
+    if entry.sample_type is not None or not settings.positive_control_names:
+        return entry.sample_type
+    return VEHICLE_CONTROL if is_dmso(entry, settings) else SAMPLE
 
 
 def check_joined(parts: LandedParts, problems: ProblemCollector) -> None:
     """Check that plate map, matrix and targets speak of the same wells.
 
     Args:
-        parts: Of one batch.
+        parts: Of one batch; only targets are checked where there are no values.
         problems: Receives wells that two matrices hold, wells without a row in a matrix and targets for wells that
             the map has not, or that two files give.
     """
     measured = Counter(parts.well_ids)
-    for well in [well for well, count in measured.items() if count > 1]:
-        problems.add("duplicate wells", ".", "", f"two matrices hold the well {well}", "Keep one of them")
-    for file, count in Counter(entry.file for entry in parts.entries).items():
-        missing = [entry for entry in parts.entries if entry.file == file and str(entry.id) not in measured]
-        if missing:
-            names = listed([str(entry.id) for entry in missing])
-            found = f"{len(missing)} of {count} wells have no row in the expression: {names}"
-            place = f"row {missing[0].file_row}" + (" and others" if len(missing) > 1 else "")
-            problems.add(
-                "wells without expression", file, place, found, "Add them or remove them from the plate map"
-            )
+    if parts.values is not None:
+        _check_measured(parts, measured, problems)
     known = {str(entry.id) for entry in parts.entries}
     unknown = [well for well in parts.targets.index if well not in known]
     if unknown:
@@ -171,6 +184,20 @@ def check_joined(parts: LandedParts, problems: ProblemCollector) -> None:
         problems.add(
             "duplicate wells", "targets.csv", "", f"two files give targets of {well}", "Keep one of them"
         )
+
+
+def _check_measured(parts: LandedParts, measured: Counter[str], problems: ProblemCollector) -> None:
+    for well in [well for well, count in measured.items() if count > 1]:
+        problems.add("duplicate wells", ".", "", f"two matrices hold the well {well}", "Keep one of them")
+    for file, count in Counter(entry.file for entry in parts.entries).items():
+        missing = [entry for entry in parts.entries if entry.file == file and str(entry.id) not in measured]
+        if missing:
+            names = listed([str(entry.id) for entry in missing])
+            found = f"{len(missing)} of {count} wells have no row in the expression: {names}"
+            place = f"row {missing[0].file_row}" + (" and others" if len(missing) > 1 else "")
+            problems.add(
+                "wells without expression", file, place, found, "Add them or remove them from the plate map"
+            )
 
 
 def _report_no_dmso(

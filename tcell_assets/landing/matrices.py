@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tcell_assets.landing.counts import detect_value_kind, to_counts
 from tcell_assets.landing.files import LandingFile
 from tcell_assets.landing.plate_map import WellEntry, name_fault, spelling
 from tcell_assets.landing.problems import SHOWN_PER_KIND, ProblemCollector, listed, quoted
-from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings
+from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings, ValueKind
 from tcell_assets.landing.tables import NumericTable, read_numeric_table, report_non_finite
 from tcell_assets.landing.wells import WELL_NAME, canonical_plate, parse_well, parse_well_id
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 LABEL_HEADERS = frozenset({"well_id", "wellid", "plate", "plate_id", "well", "barcode"})
 PANDAS_INDEX = "__index_level_0__"
@@ -30,8 +35,8 @@ class WellMatrix:
         file: Name of its file.
         plate: The plate whose folder it lies in; None for a matrix of the whole batch.
         row_names: A well_id, well or barcode for each row.
-        genes: Gene names, each once.
-        values: Wells × genes, float64, finite.
+        genes: Gene names.
+        values: Wells × genes: float64 VST, all finite, or sparse int32 counts.
         first_row: What a person counts as its first row (2 below a header).
         is_transposed: Whether ``row_names`` and ``genes`` have changed places with the file's.
     """
@@ -40,32 +45,43 @@ class WellMatrix:
     plate: str | None
     row_names: list[str]
     genes: list[str]
-    values: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float64] | csr_matrix
     first_row: int = 2
     is_transposed: bool = False
 
+    @property
+    def value_kind(self) -> ValueKind:
+        """What the values are."""
+        return "vst" if isinstance(self.values, np.ndarray) else "counts"
+
 
 def read_matrix(
-    file: LandingFile, batch: str, plate: str | None, limits: LandingLimits, problems: ProblemCollector
+    file: LandingFile,
+    batch: str,
+    plate: str | None,
+    settings: LandingSettings,
+    problems: ProblemCollector,
+    notes: list[str],
 ) -> WellMatrix | None:
     """Read a matrix of wells × genes (or genes × wells, see `orient`) from CSV, TSV or Parquet.
 
     Args:
-        file: The first column names the wells (``well_id``, ``well`` or ``barcode``, possibly below R's row names or
+        file: The first column names the wells (``well_id``, ``well`` or ``barcode``, possibly after R's row names or
             beside a ``plate``), every other column is a gene.
         batch: The batch it belongs to.
         plate: The plate whose folder it lies in, or None.
-        limits: Rows, columns, bytes and the length of names are limited.
+        settings: The stated value kind; rows, columns, bytes and the length of names are limited.
         problems: Receives what keeps the file from being read.
+        notes: Receives the value kind where it was detected.
 
     Returns:
         The matrix as it stands in the file, or None where a problem was noted.
     """
     is_parquet = file.name.endswith(".parquet")
     if is_parquet:
-        table = _read_parquet(file, limits, problems)
+        table = _read_parquet(file, settings.limits, problems)
     else:
-        table = read_numeric_table(file, LABEL_HEADERS, limits, problems)
+        table = read_numeric_table(file, LABEL_HEADERS, settings.limits, problems)
     if table is None:
         return None
     row_names = _row_names(table, batch)
@@ -73,9 +89,47 @@ def read_matrix(
         found = f"names no wells: its columns begin {listed(table.columns)}"
         problems.add("missing columns", file.name, "row 1", found, "Name the first column 'well_id'")
         return None
-    return WellMatrix(
-        file.name, plate, row_names, table.columns, table.values, first_row=1 if is_parquet else 2
+    stated: ValueKind | None = "counts" if file.name.rpartition("/")[2].startswith("counts.") else None
+    values = in_value_kind(
+        file.name, table.values, row_names, table.columns, stated, settings, problems, notes
     )
+    if values is None:
+        return None
+    return WellMatrix(file.name, plate, row_names, table.columns, values, first_row=1 if is_parquet else 2)
+
+
+def in_value_kind(
+    file: str,
+    values: npt.NDArray[np.float64] | csr_matrix,
+    rows: list[str],
+    columns: list[str],
+    stated: ValueKind | None,
+    settings: LandingSettings,
+    problems: ProblemCollector,
+    notes: list[str],
+) -> npt.NDArray[np.float64] | csr_matrix | None:
+    """VST as a dense float64 array, counts as a sparse int32 matrix.
+
+    Args:
+        file: Named in problems and notes.
+        values: Rows × columns, finite.
+        rows: Row names.
+        columns: Column names.
+        stated: The kind its place or name states; the settings come first, and where neither does it is detected.
+        settings: The stated value kind.
+        problems: Receives values that are no counts where counts are expected.
+        notes: Receives a detected kind.
+
+    Returns:
+        The values, or None where a problem was noted.
+    """
+    kind = settings.value_kind or stated
+    if kind is None:
+        kind = detect_value_kind(values if isinstance(values, np.ndarray) else values.data)
+        notes.append(f"{file}: read as {'VST values' if kind == 'vst' else 'UMI counts'} (detected)")
+    if kind == "counts":
+        return to_counts(file, values, rows, columns, problems)
+    return values if isinstance(values, np.ndarray) else values.toarray()
 
 
 def check_genes(file: str, genes: Sequence[str], limits: LandingLimits, problems: ProblemCollector) -> bool:
@@ -107,15 +161,22 @@ class WellLookup:
     def match(self, names: Sequence[str], plate: str | None) -> list[str | None]:
         """The well_id for each name, None where the plate map has no such well.
 
-        Names are read in the one way (well_id, well or barcode) that finds most wells. A well name alone is
-        enough where only one plate comes into question.
+        Names are read in the one way (well_id, ``<plate>_<well>``, barcode or well) that finds most wells. A well
+        name alone is enough where only one plate comes into question.
         """
         entries = [entry for entry in self._entries if plate is None or entry.id.plate == plate]
         known = {str(entry.id) for entry in entries}
         plates = {entry.id.plate for entry in entries}
-        barcodes = {entry.barcode: str(entry.id) for entry in entries if entry.barcode}
+        times = Counter(entry.barcode for entry in entries)
+        barcodes = {
+            entry.barcode: str(entry.id) for entry in entries if entry.barcode and times[entry.barcode] == 1
+        }
         readings = [
             [well if well in known else None for well in map(self._well_id, names)],
+            [
+                well if well in known else None
+                for well in (self._well_id(f"{self._batch}_{name}") for name in names)
+            ],
             # 10x appends the library to each barcode: AACAGG-1.
             [barcodes.get(name) or barcodes.get(name.removesuffix("-1")) for name in names],
         ]
@@ -144,19 +205,34 @@ def orient(matrix: WellMatrix, lookup: WellLookup) -> WellMatrix:
     in_columns = sum(well is not None for well in lookup.match(matrix.genes, matrix.plate))
     if in_columns <= in_rows:
         return matrix
-    return replace(
-        matrix, row_names=matrix.genes, genes=matrix.row_names, values=matrix.values.T, is_transposed=True
-    )
+    turned = matrix.values.T if isinstance(matrix.values, np.ndarray) else matrix.values.T.tocsr()
+    return replace(matrix, row_names=matrix.genes, genes=matrix.row_names, values=turned, is_transposed=True)
 
 
-def match_rows(matrix: WellMatrix, lookup: WellLookup, problems: ProblemCollector) -> list[str | None]:
-    """The well_id of each row; rows that are no well of the plate map and wells that stand twice are problems."""
+def match_rows(
+    matrix: WellMatrix,
+    lookup: WellLookup,
+    unmapped: Literal["refuse", "drop"],
+    problems: ProblemCollector,
+    notes: list[str],
+) -> list[str | None]:
+    """The well_id of each row, None where it is no well of the plate map.
+
+    Args:
+        matrix: Wells in rows.
+        lookup: The plate map.
+        unmapped: Whether rows that are no well of the plate map are a problem or a note.
+        problems: Receives these and wells that stand twice.
+        notes: Receives these.
+    """
     wells = lookup.match(matrix.row_names, matrix.plate)
     unmatched = [row for row, well in enumerate(wells) if well is None]
-    if unmatched:
-        names = listed([matrix.row_names[row] for row in unmatched])
-        found = f"{len(unmatched)} of {len(wells)} wells are not on the plate map: {names}"
-        mend = "Add them to the plate map, or correct the names on either side"
+    names = listed([matrix.row_names[row] for row in unmatched])
+    found = f"{len(unmatched)} of {len(wells)} wells (or barcodes) are not on the plate map: {names}"
+    if unmatched and unmapped == "drop" and len(unmatched) < len(wells):
+        notes.append(f"{matrix.file}: {found}; they were dropped")
+    elif unmatched:
+        mend = "Add them to the plate map, correct the names, or state unmapped_wells: drop in screen.yaml"
         problems.add("wells not on the plate map", matrix.file, _place(matrix, unmatched), found, mend)
     first: dict[str, int] = {}
     for row, well in enumerate(wells):
@@ -171,8 +247,8 @@ def match_rows(matrix: WellMatrix, lookup: WellLookup, problems: ProblemCollecto
 
 
 def _place(matrix: WellMatrix, rows: list[int]) -> str:
-    what = "column" if matrix.is_transposed else "row"
-    numbers = ", ".join(str(row + matrix.first_row) for row in rows[:5])
+    what, first = ("column", 2) if matrix.is_transposed else ("row", matrix.first_row)
+    numbers = ", ".join(str(row + first) for row in rows[:5])
     return f"{what}{'s' if len(rows) > 1 else ''} {numbers}{', …' if len(rows) > 5 else ''}"
 
 

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
@@ -17,6 +17,10 @@ from tcell_assets.landing.wells import (
     parse_well,
     parse_well_id,
 )
+
+VEHICLE_CONTROL = "vehicle_control"
+POSITIVE_CONTROL = "positive_control"
+SAMPLE = "sample"
 
 COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
     "well_id": ("wellid",),
@@ -45,6 +49,16 @@ COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
 }
 """What a column holds by its spelling, letters and digits only, lower case; the first spelling found is taken."""
 
+SAMPLE_TYPES = {
+    "vehiclecontrol": VEHICLE_CONTROL,
+    "vehicle": VEHICLE_CONTROL,
+    "negativecontrol": VEHICLE_CONTROL,
+    "positivecontrol": POSITIVE_CONTROL,
+    "sample": SAMPLE,
+    "treatment": SAMPLE,
+}
+"""Sample types by spelling; others stay as written."""
+
 TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -62,7 +76,7 @@ class WellEntry:
         cluster: Or None.
         concentration: Or None.
         concentration_unit: Or empty.
-        sample_type: Or None.
+        sample_type: ``vehicle_control``, ``positive_control``, ``sample``, another word, or None.
         barcode: Well barcode, or None.
     """
 
@@ -77,6 +91,36 @@ class WellEntry:
     concentration_unit: str = ""
     sample_type: str | None = None
     barcode: str | None = None
+
+
+def with_concentration_in_name(
+    entries: list[WellEntry], stated: bool | None, notes: list[str]
+) -> list[WellEntry]:
+    """The wells with their concentration in the metabolite's name: ``Staurosporine 10 uM``.
+
+    Wells of one treatment at different doses are no replicates of each other, and everything later takes wells
+    with the same metabolite for replicates.
+
+    Args:
+        entries: The wells of a batch; wells without a concentration, or with 0, keep their name.
+        stated: Whether to do so; None does so where any treatment has several concentrations.
+        notes: Receives that it was done.
+    """
+    doses: dict[str, set[float]] = {}
+    for entry in entries:
+        if entry.concentration:
+            doses.setdefault(entry.metabolite, set()).add(entry.concentration)
+    if stated is False or not doses or (stated is None and max(map(len, doses.values())) == 1):
+        return entries
+    notes.append("metabolites are named with their concentration, as treatments come in several")
+    return [
+        replace(
+            entry, metabolite=f"{entry.metabolite} {entry.concentration:g} {entry.concentration_unit}".strip()
+        )
+        if entry.concentration
+        else entry
+        for entry in entries
+    ]
 
 
 def spelling(name: str) -> str:
@@ -153,7 +197,7 @@ def read_plate_map(
         entries.append(
             WellEntry(
                 file=table.file,
-                file_row=row + 2,
+                file_row=row + table.first_row,
                 id=well,
                 position=parse_well(well.well),
                 metabolite=text["metabolite"],
@@ -161,7 +205,7 @@ def read_plate_map(
                 cluster=None if text.get("cluster", "") in UNKNOWN else text["cluster"],
                 concentration=_concentration(text.get("concentration", ""), table, row, columns, problems),
                 concentration_unit=text.get("concentration_unit", ""),
-                sample_type=text.get("sample_type") or None,
+                sample_type=_sample_type(text.get("sample_type", "")),
                 barcode=text.get("barcode") or None,
             )
         )
@@ -224,11 +268,11 @@ def read_row_wells(
         ]
         for part in conflicts:
             found = f"says {part} {quoted(str(stated[part]))} of the well {well}"
-            problems.add("contradictions", table.file, f"row {row + 2}", found, "Correct one of the two")
+            problems.add("contradictions", table.file, table.row_place(row), found, "Correct one of the two")
         if plate is not None and well.plate != plate:
             found = f"is of plate {quoted(well.plate)}, but lies in the folder of plate {quoted(plate)}"
             problems.add(
-                "contradictions", table.file, f"row {row + 2}", found, "Move it to its plate's folder"
+                "contradictions", table.file, table.row_place(row), found, "Move it to its plate's folder"
             )
         elif not conflicts:
             ids[row] = well
@@ -280,6 +324,10 @@ def _well_columns(
         pairs = zip(table.column(columns["row"]), table.column(columns["column"]), strict=True)
         wells = [f"{row.strip()}{column.strip()}" for row, column in pairs]
     return full_ids, wells
+
+
+def _sample_type(text: str) -> str | None:
+    return None if text in UNKNOWN else SAMPLE_TYPES.get(spelling(text), text)
 
 
 def _truth(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tcell_assets.landing.files import LandingFile
 from tcell_assets.landing.joining import LandedParts
-from tcell_assets.landing.matrices import check_genes
+from tcell_assets.landing.matrices import check_genes, in_value_kind
 from tcell_assets.landing.plate_map import WellEntry, check_name
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
 from tcell_assets.landing.screen_settings import LandingSettings
@@ -39,7 +39,7 @@ def read_published(
     settings: LandingSettings,
     problems: ProblemCollector,
     notes: list[str],
-) -> LandedParts | None:
+) -> LandedParts:
     """Read the published CSV set.
 
     Args:
@@ -50,7 +50,8 @@ def read_published(
         notes: Receives what was dropped.
 
     Returns:
-        Wells, expression and targets in the order of `well_id.csv`, or None where a problem was noted.
+        Wells, expression and targets in the order of `well_id.csv`; no values where a problem was noted, and no
+        wells where they could not be told from their metabolites.
     """
     before = problems.total
     unread = [file.name for file in files if file.name not in PUBLISHED_FILES]
@@ -82,15 +83,18 @@ def read_published(
             _check_lengths(lengths, problems)
     else:
         _check_lengths(lengths, problems)
-    if problems.total > before or matrix is None:
-        return None
     well_ids = tuple(str(entry.id) for entry in entries)
+    if problems.total > before or matrix is None:
+        return LandedParts(tuple(entries), well_ids, (), None, pd.DataFrame())
     order = _row_order(matrix, well_ids, batch, notes)
+    values = in_value_kind(
+        EXPRESSION_FILE, matrix.values, list(well_ids), matrix.columns, None, settings, problems, notes
+    )
     return LandedParts(
         entries=tuple(entries),
         well_ids=well_ids,
         genes=tuple(matrix.columns),
-        values=matrix.values if order is None else matrix.values[order],
+        values=values if order is None or values is None else values[order],
         targets=pd.DataFrame(targets, index=pd.Index(well_ids), dtype=np.float64),
     )
 
@@ -117,24 +121,24 @@ def _read_entries(
         return []
     metabolites = _cells(METABOLITE_FILE, tables, columns)
     clusters = _cells(CLUSTER_FILE, tables, columns)
-    if metabolites is not None:
-        for row, name in enumerate(metabolites):
-            header = columns[METABOLITE_FILE]
-            assert header is not None
-            check_name("metabolite", name, tables[METABOLITE_FILE], row, header, settings, problems)
+    header = columns.get(METABOLITE_FILE)
+    if header is None or len(metabolites) != len(wells.rows):
+        return []
+    for row, name in enumerate(metabolites):
+        check_name("metabolite", name, tables[METABOLITE_FILE], row, header, settings, problems)
     entries: list[WellEntry] = []
     for row, cell in enumerate(wells.column(column)):
         well = _read_well_id(cell, wells.place(row, column), batch, problems)
         if well is None:
             continue
-        cluster = clusters[row] if clusters is not None and row < len(clusters) else ""
+        cluster = clusters[row] if row < len(clusters) else ""
         entries.append(
             WellEntry(
                 file=WELL_FILE,
                 file_row=row + 2,
                 id=well,
                 position=parse_well(well.well),
-                metabolite=metabolites[row] if metabolites is not None and row < len(metabolites) else "",
+                metabolite=metabolites[row],
                 cluster=None if cluster in UNKNOWN else cluster,
             )
         )
@@ -183,9 +187,9 @@ def _read_targets(
     return targets
 
 
-def _cells(name: str, tables: dict[str, TextTable], columns: dict[str, str | None]) -> list[str] | None:
+def _cells(name: str, tables: dict[str, TextTable], columns: dict[str, str | None]) -> list[str]:
     column = columns.get(name)
-    return None if column is None else [cell.strip() for cell in tables[name].column(column)]
+    return [] if column is None else [cell.strip() for cell in tables[name].column(column)]
 
 
 def _check_lengths(lengths: dict[str, int], problems: ProblemCollector) -> None:

@@ -41,11 +41,14 @@ class LandingSettings:
         control_names: Metabolites that are the vehicle control; compared exactly after stripping.
         positive_control_names: Metabolites that are positive controls.
         plate_format: 96 or 384; None takes the smallest that holds every well of the batch.
-        well_pattern: Regular expression for a well's name with groups ``row`` and ``column``; None reads ``E12``
-            and its usual spellings.
+        well_pattern: How wells are written, from `wells.well_pattern`; None reads ``E12`` and its usual spellings.
         columns: Column names of the plate map by what they hold, e.g. ``{"metabolite": "Compound name"}``; columns
             not named here are recognised by their usual spellings.
         value_kind: ``vst`` or ``counts``; None detects it.
+        concentration_in_name: Whether the concentration is part of the metabolite's name; None does so where a
+            treatment comes in several concentrations.
+        unmapped_wells: What happens to rows of a matrix that are no well of the plate map: ``refuse`` the batch, or
+            ``drop`` them (aligners write every barcode they know).
         limits: See `LandingLimits`.
     """
 
@@ -55,4 +58,6 @@ class LandingSettings:
     well_pattern: re.Pattern[str] | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     value_kind: ValueKind | None = None
+    concentration_in_name: bool | None = None
+    unmapped_wells: Literal["refuse", "drop"] = "refuse"
     limits: LandingLimits = LandingLimits()

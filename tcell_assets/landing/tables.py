@@ -39,23 +39,29 @@ class TextTable:
     Attributes:
         file: Name of the file.
         header: Column names.
-        rows: Cells; ``rows[0]`` stands in row 2 of the file.
+        rows: Cells.
         first_column: What a person counts as the first of these columns (2 where R's row names were dropped).
+        first_row: What a person counts as the first of these rows (2 below a header).
     """
 
     file: str
     header: tuple[str, ...]
     rows: list[list[str]]
     first_column: int = 1
+    first_row: int = 2
 
     def column(self, name: str) -> list[str]:
         """The cells of a column."""
         position = self.header.index(name)
         return [row[position] for row in self.rows]
 
+    def row_place(self, row: int) -> str:
+        """Where a 0-based row stands in the file."""
+        return f"row {row + self.first_row}"
+
     def place(self, row: int, name: str) -> str:
         """Where the cell of a 0-based row stands in the file."""
-        return cell_place(row + 2, self.header.index(name) + self.first_column, name)
+        return cell_place(row + self.first_row, self.header.index(name) + self.first_column, name)
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,12 @@ def read_numeric_table(
     if len(header) > limits.max_genes:
         found = f"has {len(header):,} columns, more than the limit of {limits.max_genes:,}"
         problems.add("files too large", file.name, "row 1", found, "Raise limits.max_genes if they are meant")
+        return None
+    claimed = len(header) * text.count(b"\n") * 8
+    if claimed > limits.max_unpacked_bytes:
+        found = f"needs {claimed:,} bytes in memory, more than the limit of {limits.max_unpacked_bytes:,}"
+        mend = "Write one file a plate, or raise limits.max_unpacked_bytes"
+        problems.add("files too large", file.name, "", found, mend)
         return None
     n_labels = _count_labels(header, label_headers)
     if n_labels == len(header):

@@ -118,8 +118,8 @@ def read_targets(
     rows: dict[str, int] = {}
     for row, well in enumerate(wells):
         if well is not None and str(well) in rows:
-            found = f"names the well {well} again (first in row {rows[str(well)] + 2})"
-            problems.add("duplicate wells", table.file, f"row {row + 2}", found, "Keep one row a well")
+            found = f"names the well {well} again (first in {table.row_place(rows[str(well)])})"
+            problems.add("duplicate wells", table.file, table.row_place(row), found, "Keep one row a well")
         elif well is not None:
             rows[str(well)] = row
     taken = list(rows.values())

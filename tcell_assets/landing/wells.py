@@ -45,12 +45,29 @@ class WellId(NamedTuple):
         return f"{self.batch}_{self.plate}_{self.well}"
 
 
+def well_pattern(template: str) -> re.Pattern[str]:
+    """The pattern for a screen's own way to write wells.
+
+    Args:
+        template: Literal text with ``{row}`` and ``{column}`` once each, e.g. ``Well {row}/{column}``. A template
+            rather than a regular expression, because a careless expression can run for ever.
+
+    Raises:
+        ValueError: A placeholder is missing, doubled or unknown.
+    """
+    parts = re.split(r"(\{[^{}]*\})", template)
+    if sorted(part for part in parts if part.startswith("{")) != ["{column}", "{row}"]:
+        raise ValueError("must hold {row} and {column} once each and no other placeholder")
+    groups = {"{row}": "(?P<row>[A-Pa-p])", "{column}": "0{0,2}(?P<column>[1-9]|1[0-9]|2[0-4])"}
+    return re.compile("".join(groups.get(part, re.escape(part)) for part in parts))
+
+
 def parse_well(text: str, pattern: re.Pattern[str] = WELL_NAME) -> WellPosition:
     """Read a well name: ``E12``, ``e12``, ``E012`` and ``E-12`` are the same well.
 
     Args:
         text: The name; surrounding white space does not count.
-        pattern: A pattern that matches the whole name, with groups ``row`` and ``column``.
+        pattern: The usual spellings, or a `well_pattern`.
 
     Raises:
         ValueError: The name is no well of a plate of up to 384 wells (rows A–P, columns 1–24).
@@ -58,10 +75,7 @@ def parse_well(text: str, pattern: re.Pattern[str] = WELL_NAME) -> WellPosition:
     match = pattern.fullmatch(text.strip()[:64])
     if match is None:
         raise ValueError("is not a well name such as E12 (rows A-P, columns 1-24)")
-    row, column = match["row"].upper(), match["column"]
-    if row not in ROW_LETTERS or not column.isascii() or not column.isdigit() or not 1 <= int(column) <= 24:
-        raise ValueError("lies outside a 384-well plate (rows A-P, columns 1-24)")
-    return WellPosition(row, int(column))
+    return WellPosition(match["row"].upper(), int(match["column"]))
 
 
 def parse_well_id(text: str, batch: str | None = None) -> WellId:

@@ -1,0 +1,174 @@
+"""Reads `screen.yaml`: how a screen is written down, where it differs from the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from tcell_assets.landing.files import LandingFile, read_file_bytes
+from tcell_assets.landing.plate_map import COLUMN_SPELLINGS
+from tcell_assets.landing.problems import ProblemCollector, quoted
+from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings
+from tcell_assets.landing.wells import well_pattern
+
+LARGEST_SETTINGS_BYTES = 64 * 1024
+
+
+def read_screen_settings(
+    file: LandingFile, defaults: LandingSettings, problems: ProblemCollector
+) -> LandingSettings:
+    """The settings of a screen.
+
+    Args:
+        file: YAML; every key is optional: ``control_names, positive_control_names, plate_format, well_pattern,
+            columns, value_kind, concentration_in_name, unmapped_wells, limits``.
+        defaults: What holds where the file says nothing; its limits cap the limits of the file's own reading.
+        problems: Receives unknown keys, with the nearest known one, and values of the wrong kind.
+
+    Returns:
+        The settings; the defaults where a problem was noted.
+    """
+    content = _load(file, defaults.limits, problems)
+    if content is None:
+        return defaults
+    before = problems.total
+    values = _checked(file.name, "", content, _READERS, problems)
+    if "limits" in values:
+        limits = _checked(file.name, "limits.", values["limits"], _LIMIT_READERS, problems)
+        values["limits"] = LandingLimits(
+            **{
+                item.name: limits.get(item.name, getattr(defaults.limits, item.name))
+                for item in fields(LandingLimits)
+            }
+        )
+    if problems.total > before:
+        return defaults
+    return LandingSettings(
+        **{item.name: values.get(item.name, getattr(defaults, item.name)) for item in fields(LandingSettings)}
+    )
+
+
+def _load(file: LandingFile, limits: LandingLimits, problems: ProblemCollector) -> dict[Any, Any] | None:
+    # Imported here: most batches have no such file.
+    import yaml
+
+    if file.bytes > LARGEST_SETTINGS_BYTES:
+        found = f"has {file.bytes:,} bytes, more than {LARGEST_SETTINGS_BYTES:,}"
+        problems.add("settings", file.name, "", found, "Keep only the settings in it")
+        return None
+    raw = read_file_bytes(file, limits, problems)
+    if raw is None:
+        return None
+    try:
+        text = raw.decode("utf-8")
+        # Aliases can make a few lines stand for gigabytes; no setting needs one.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
+            problems.add("settings", file.name, "", "uses YAML aliases (*name)", "Write the values out")
+            return None
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        found = f"is not YAML ({' '.join(str(error).split())[:200]})"
+        problems.add("settings", file.name, "", found, "Correct the file")
+        return None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        problems.add("settings", file.name, "", "holds no 'key: value' lines", "Write one setting a line")
+        return None
+    return content
+
+
+def _checked(
+    file: str,
+    prefix: str,
+    content: dict[Any, Any],
+    readers: dict[str, Callable[[Any], Any]],
+    problems: ProblemCollector,
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        name = str(key)
+        if name not in readers:
+            near = get_close_matches(name[:64], readers, n=1, cutoff=0.0)[0]
+            mend = f"The nearest setting is {prefix}{near}: rename or remove it"
+            problems.add("settings", file, "", f"has the unknown setting {quoted(prefix + name)}", mend)
+            continue
+        try:
+            values[name] = readers[name](value)
+        except ValueError as error:
+            found = f"sets {prefix}{name} to {quoted(str(value))}, which {error}"
+            problems.add("settings", file, "", found, "Correct the value")
+    return values
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("is not a name or a list of names (put names like NA in quotes)")
+    return tuple(name.strip() for name in names)
+
+
+def _some_names(value: Any) -> tuple[str, ...]:
+    names = _names(value)
+    if not names:
+        raise ValueError("names no control")
+    return names
+
+
+def _one_of(*allowed: Any) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        # True == 1 in Python, but `plate_format: yes` is no number.
+        if (
+            isinstance(value, bool) != any(isinstance(choice, bool) for choice in allowed)
+            or value not in allowed
+        ):
+            raise ValueError(f"is not one of {', '.join(map(str, allowed))}")
+        return value
+
+    return read
+
+
+def _pattern(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("is not a text such as '{row}{column}'")
+    return well_pattern(value)
+
+
+def _columns(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value.values()):
+        raise ValueError("is not a list of 'what it holds: column name'")
+    for role in value:
+        if role not in COLUMN_SPELLINGS:
+            near = get_close_matches(str(role)[:64], COLUMN_SPELLINGS, n=1, cutoff=0.0)[0]
+            raise ValueError(f"has the unknown key {quoted(str(role))} (the nearest is {near})")
+    return dict(value)
+
+
+def _mapping(value: Any) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("is not a list of 'limit: number'")
+    return value
+
+
+def _positive_number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError("is not a number above 0")
+    return value
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "control_names": _some_names,
+    "positive_control_names": _names,
+    "plate_format": _one_of(96, 384),
+    "well_pattern": _pattern,
+    "columns": _columns,
+    "value_kind": _one_of("vst", "counts"),
+    "concentration_in_name": _one_of(True, False),
+    "unmapped_wells": _one_of("refuse", "drop"),
+    "limits": _mapping,
+}
+_LIMIT_READERS: dict[str, Callable[[Any], Any]] = {
+    item.name: _positive_number for item in fields(LandingLimits)
+}
