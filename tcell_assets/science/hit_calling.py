@@ -27,7 +27,10 @@ class HitRule:
         draws: Null sets of wells drawn a replicate pattern; sets drawn twice count once.
         minimum_matched_pairs: Position-matched pairs below which null 2 is not used.
         replicate_unit: Replicates are compared across batches, or across plates where a screen has one batch.
-        null_rounds: Rounds of leaving the metabolites already called out of the null.
+        null_rounds: Rounds of the call; from the second on, metabolites already called are left out of the null.
+            On simulated screens of 73 active among 364 metabolites (1 000 genes, 5 seeds) 1, 2, 3 and 5 rounds
+            found 51, 81, 90 and 90 % of the strong effects at a false-discovery proportion of 0.01, 0.03, 0.05
+            and 0.08. Two: a false hit costs more than a missed one.
         seed: Seed of the null draws and of the two folds of the direction.
     """
 
@@ -35,7 +38,7 @@ class HitRule:
     draws: int = 100_000
     minimum_matched_pairs: int = 200
     replicate_unit: ReplicateUnit = "batch"
-    null_rounds: int = 3
+    null_rounds: int = 2
     seed: int = 614
 
     def __post_init__(self) -> None:
@@ -47,19 +50,28 @@ class HitRule:
 
 
 @dataclass(frozen=True)
+class _Wells:
+    """The treated, usable wells as codes, in the order of their well_id."""
+
+    metabolite: np.ndarray
+    unit: np.ndarray
+    position: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Pattern:
     """Metabolites with the same number of replicates in each unit.
 
     Attributes:
-        unit_of_column: Unit code of each replicate column.
+        slots: Unit of each replicate column: the batch's code, or a number that any plate may take.
         metabolites: Codes of the metabolites, m.
-        members: Positions of their wells, m × replicates, columns in the order of `unit_of_column`.
+        members: Positions of their wells, m × replicates, columns in the order of `slots`.
         null: Positions of non-replicate wells drawn with the same pattern, sets × replicates.
-        matched_null: The same with all wells of a set at one row and column.
+        matched_null: The same with all wells of a set at one row and column; empty where there are too few.
         matched_pairs: Position-matched non-replicate pairs that exist between these units.
     """
 
-    unit_of_column: np.ndarray
+    slots: np.ndarray
     metabolites: np.ndarray
     members: np.ndarray
     null: np.ndarray
@@ -69,12 +81,10 @@ class _Pattern:
 
 @dataclass(frozen=True)
 class _Design:
-    """The treated, usable wells as codes, and their replicate patterns."""
+    """Metabolite names in the order of their codes, the wells, and the replicate patterns."""
 
     names: np.ndarray
-    metabolite: np.ndarray
-    unit: np.ndarray
-    position: np.ndarray
+    wells: _Wells
     patterns: tuple[_Pattern, ...]
 
 
@@ -113,9 +123,9 @@ def call_hits(
     Returns:
         One row a metabolite, best rank first: `rank, metabolite, hit_class, reason, n_replicates, strength,
         replicate_statistic, p_null, p_position_matched, p_replicate, q_replicate, direction,
-        direction_standard_error, p_direction, q_direction, q_null, replicate_statistic_unadjusted,
-        p_replicate_unadjusted, q_replicate_unadjusted, matched_pairs`. Statistics without meaning (one
-        replicate, no labels) are NaN.
+        direction_standard_error, p_direction, q_direction, q_null, matched_pairs` and, before the adjustment,
+        `replicate_statistic_unadjusted, p_null_unadjusted, q_null_unadjusted, p_replicate_unadjusted,
+        q_replicate_unadjusted`. Statistics without meaning (one replicate, no labels) are NaN.
 
     Raises:
         ValueError: The tables hold different wells, a feature is not finite, or a batch has no usable DMSO.
@@ -128,7 +138,7 @@ def call_hits(
 
     calls = _replicate_agreement(displaced, design, rule)
     before = _replicate_agreement(displaced_unadjusted, design, rule)
-    for column in ("replicate_statistic", "p_replicate", "q_replicate"):
+    for column in ("replicate_statistic", "p_null", "q_null", "p_replicate", "q_replicate"):
         calls[f"{column}_unadjusted"] = before[column]
     projection = _projection(displaced, metadata, design, rule)
     called = (calls["q_replicate"] < rule.level).to_numpy()
@@ -145,7 +155,8 @@ def _treated_wells(wells: pd.DataFrame, usable: pd.Series | None) -> tuple[pd.Da
     well_ids = wells["well_id"].tolist()
     metadata = rows_for_wells(wells, well_ids, "well metadata")
     allowed = usable_wells(usable, well_ids)
-    return metadata[~metadata["is_dmso"].astype(bool) & allowed], allowed
+    # Sorted, so that the null draws do not depend on the order of the table.
+    return metadata[~metadata["is_dmso"].astype(bool) & allowed].sort_index(), allowed
 
 
 def _displacements(
@@ -172,99 +183,104 @@ def _displacements(
 
 def _design(metadata: pd.DataFrame, rule: HitRule) -> _Design:
     metabolite, names = pd.factorize(metadata["metabolite"].astype(str), sort=True)
+    position, _ = pd.factorize(metadata["row"].astype(str) + " " + metadata["column"].astype(str), sort=True)
     unit_names = metadata["batch"].astype(str)
     if rule.replicate_unit == "plate":
         unit_names = unit_names + " " + metadata["plate"].astype(str)
     unit, _ = pd.factorize(unit_names, sort=True)
-    position, _ = pd.factorize(metadata["row"].astype(str) + " " + metadata["column"].astype(str), sort=True)
+    wells = _Wells(metabolite, unit, position)
 
     order = np.lexsort((unit, metabolite))
-    wells_of = np.split(order, np.flatnonzero(np.diff(metabolite[order])) + 1) if len(order) else []
+    members_of = np.split(order, np.flatnonzero(np.diff(metabolite[order])) + 1) if len(order) else []
     grouped: dict[tuple[int, ...], list[np.ndarray]] = {}
-    for members in wells_of:
-        grouped.setdefault(tuple(unit[members].tolist()), []).append(members)
+    for members in members_of:
+        slots = unit[members]
+        if rule.replicate_unit == "plate":
+            members, slots = _plates_as_equals(members, slots)
+        grouped.setdefault(tuple(slots.tolist()), []).append(members)
     generator = np.random.default_rng(rule.seed)
     patterns = []
-    for units in sorted(grouped):
-        if len(set(units)) < 2:
+    for key in sorted(grouped):
+        slots, members = np.array(key), np.stack(grouped[key])
+        if len(set(key)) < 2:
             continue
-        unit_of_column = np.array(units)
-        members = np.stack(grouped[units])
-        matched_pairs = _count_matched_pairs(unit_of_column, unit, position, metabolite)
+        # Plates number too many for a null of each pair of them, so any plate may stand for any other.
+        candidates = [
+            np.arange(len(metadata)) if rule.replicate_unit == "plate" else np.flatnonzero(unit == slot)
+            for slot in slots
+        ]
+        matched_pairs = _count_matched_pairs(wells, np.unique(np.concatenate(candidates)))
+        matched_draws = rule.draws if matched_pairs >= rule.minimum_matched_pairs else 0
         patterns.append(
             _Pattern(
-                unit_of_column=unit_of_column,
+                slots=slots,
                 metabolites=metabolite[members[:, 0]],
                 members=members,
-                null=_draw_sets(unit_of_column, unit, metabolite, rule.draws, generator),
-                matched_null=_draw_matched_sets(
-                    unit_of_column, unit, position, metabolite, rule.draws, generator
-                )
-                if matched_pairs >= rule.minimum_matched_pairs
-                else np.empty((0, len(units)), dtype=int),
+                null=_draw_sets(slots, candidates, wells, rule.draws, generator),
+                matched_null=_draw_matched_sets(slots, candidates, wells, matched_draws, generator),
                 matched_pairs=matched_pairs,
             )
         )
-    return _Design(np.asarray(names), metabolite, unit, position, tuple(patterns))
+    return _Design(np.asarray(names), wells, tuple(patterns))
+
+
+def _plates_as_equals(members: np.ndarray, plates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Wells ordered by how many their plate holds, and slots 0, 1, … in place of the plates' codes."""
+    codes, counts = np.unique(plates, return_counts=True)
+    by_size = codes[np.lexsort((codes, -counts))]
+    slot_of = {code: slot for slot, code in enumerate(by_size)}
+    slots = np.array([slot_of[code] for code in plates])
+    order = np.argsort(slots, kind="stable")
+    return members[order], slots[order]
 
 
 def _draw_sets(
-    unit_of_column: np.ndarray,
-    unit: np.ndarray,
-    metabolite: np.ndarray,
-    draws: int,
-    generator: np.random.Generator,
+    slots: np.ndarray, candidates: list[np.ndarray], wells: _Wells, draws: int, generator: np.random.Generator
 ) -> np.ndarray:
     """Distinct sets of wells of different metabolites, one column a replicate of the pattern."""
-    columns = [generator.choice(np.flatnonzero(unit == code), size=draws) for code in unit_of_column]
-    return _distinct_non_replicates(np.stack(columns, axis=1), unit_of_column, metabolite)
+    columns = [generator.choice(of_column, size=draws) for of_column in candidates]
+    return _distinct_non_replicates(np.stack(columns, axis=1), slots, wells)
 
 
 def _draw_matched_sets(
-    unit_of_column: np.ndarray,
-    unit: np.ndarray,
-    position: np.ndarray,
-    metabolite: np.ndarray,
-    draws: int,
-    generator: np.random.Generator,
+    slots: np.ndarray, candidates: list[np.ndarray], wells: _Wells, draws: int, generator: np.random.Generator
 ) -> np.ndarray:
     """The same with all wells of a set at one row and column.
 
-    The first replicate is drawn from all wells of its unit and the others from the wells of their units at
-    its position, so that a position counts by its wells.
+    The first replicate is drawn from all its candidates and the others from the candidates at its position, so
+    that a position counts by its wells.
     """
-    first = generator.choice(np.flatnonzero(unit == unit_of_column[0]), size=draws)
+    first = generator.choice(candidates[0], size=draws)
     columns = [first]
-    for code in unit_of_column[1:]:
-        candidates = np.flatnonzero(unit == code)
-        candidates = candidates[np.argsort(position[candidates], kind="stable")]
-        start = np.searchsorted(position[candidates], position[first], side="left")
-        available = np.searchsorted(position[candidates], position[first], side="right") - start
+    for of_column in candidates[1:]:
+        ordered = of_column[np.argsort(wells.position[of_column], kind="stable")]
+        start = np.searchsorted(wells.position[ordered], wells.position[first], side="left")
+        available = np.searchsorted(wells.position[ordered], wells.position[first], side="right") - start
         offset = np.floor(generator.random(draws) * available).astype(int)
-        chosen = candidates[np.minimum(start + offset, len(candidates) - 1)]
+        chosen = ordered[np.minimum(start + offset, len(ordered) - 1)]
+        # A well paired with itself is no set of different metabolites and falls out below.
         columns.append(np.where(available > 0, chosen, first))
-    return _distinct_non_replicates(np.stack(columns, axis=1), unit_of_column, metabolite)
+    return _distinct_non_replicates(np.stack(columns, axis=1), slots, wells)
 
 
-def _distinct_non_replicates(
-    sets: np.ndarray, unit_of_column: np.ndarray, metabolite: np.ndarray
-) -> np.ndarray:
-    """Sets whose wells all belong to different metabolites, each set once whatever the order within a unit."""
-    ordered = sets.copy()
-    for code in np.unique(unit_of_column):
-        columns = unit_of_column == code
+def _distinct_non_replicates(sets: np.ndarray, slots: np.ndarray, wells: _Wells) -> np.ndarray:
+    """Sets of different metabolites, in one unit where slots are equal and in different ones elsewhere, each once."""
+    same_slot = slots[:, None] == slots
+    same_unit = wells.unit[sets][:, :, None] == wells.unit[sets][:, None, :]
+    compounds = np.sort(wells.metabolite[sets], axis=1)
+    fits = (same_unit == same_slot).all(axis=(1, 2)) & (np.diff(compounds, axis=1) != 0).all(axis=1)
+    ordered = sets[fits]
+    for slot in np.unique(slots):
+        columns = slots == slot
         ordered[:, columns] = np.sort(ordered[:, columns], axis=1)
-    compounds = np.sort(metabolite[ordered], axis=1)
-    different = (np.diff(compounds, axis=1) != 0).all(axis=1)
-    return np.unique(ordered[different], axis=0)
+    return np.unique(ordered, axis=0)
 
 
-def _count_matched_pairs(
-    unit_of_column: np.ndarray, unit: np.ndarray, position: np.ndarray, metabolite: np.ndarray
-) -> int:
-    """Pairs of wells in two different units of the pattern, at one position, of different metabolites."""
-    frame = pd.DataFrame({"unit": unit, "position": position, "metabolite": metabolite})
-    frame = frame[np.isin(unit, unit_of_column)]
+def _count_matched_pairs(wells: _Wells, among: np.ndarray) -> int:
+    """Pairs of wells in two different units, at one position, of different metabolites."""
+    frame = pd.DataFrame(
+        {"unit": wells.unit, "position": wells.position, "metabolite": wells.metabolite}
+    ).iloc[among]
 
     def same(columns: list[str]) -> int:
         sizes = frame.groupby(columns).size().to_numpy()
@@ -275,13 +291,13 @@ def _count_matched_pairs(
     return across_units - replicates
 
 
-def _agreement(displaced: np.ndarray, sets: np.ndarray, unit_of_column: np.ndarray) -> np.ndarray:
+def _agreement(displaced: np.ndarray, sets: np.ndarray, slots: np.ndarray) -> np.ndarray:
     """Mean of d_a·d_b over the pairs of a set in different units, for every set."""
-    units = np.unique(unit_of_column)
-    sums = np.stack([displaced[sets[:, unit_of_column == code]].sum(axis=1) for code in units])
+    units = np.unique(slots)
+    sums = np.stack([displaced[sets[:, slots == unit]].sum(axis=1) for unit in units])
     total = sums.sum(axis=0)
     products = ((total**2).sum(axis=1) - (sums**2).sum(axis=(0, 2))) / 2
-    sizes = np.array([(unit_of_column == code).sum() for code in units])
+    sizes = np.array([(slots == unit).sum() for unit in units])
     pairs = (sizes.sum() ** 2 - (sizes**2).sum()) / 2
     return np.asarray(products / pairs)
 
@@ -308,12 +324,12 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
     matched_pairs = np.zeros(count, dtype=int)
     scored = []
     for pattern in design.patterns:
-        statistic[pattern.metabolites] = _agreement(displaced, pattern.members, pattern.unit_of_column)
+        statistic[pattern.metabolites] = _agreement(displaced, pattern.members, pattern.slots)
         matched_pairs[pattern.metabolites] = pattern.matched_pairs
         scored.append(
             (
-                _agreement(displaced, pattern.null, pattern.unit_of_column),
-                _agreement(displaced, pattern.matched_null, pattern.unit_of_column),
+                _agreement(displaced, pattern.null, pattern.slots),
+                _agreement(displaced, pattern.matched_null, pattern.slots),
             )
         )
     called = np.zeros(count, dtype=bool)
@@ -321,10 +337,10 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
         p_null, p_matched = np.full(count, np.nan), np.full(count, np.nan)
         for pattern, (null, matched) in zip(design.patterns, scored, strict=True):
             observed = statistic[pattern.metabolites]
-            kept = ~called[design.metabolite[pattern.null]].any(axis=1)
+            kept = ~called[design.wells.metabolite[pattern.null]].any(axis=1)
             p_null[pattern.metabolites] = _share_at_least(observed, null[kept])
             if len(matched):
-                kept = ~called[design.metabolite[pattern.matched_null]].any(axis=1)
+                kept = ~called[design.wells.metabolite[pattern.matched_null]].any(axis=1)
                 p_matched[pattern.metabolites] = _share_at_least(observed, matched[kept])
         p_replicate = np.fmax(p_null, p_matched)
         q_replicate = _benjamini_hochberg(p_replicate)
@@ -335,7 +351,7 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
     return pd.DataFrame(
         {
             "metabolite": design.names,
-            "n_replicates": np.bincount(design.metabolite, minlength=count),
+            "n_replicates": np.bincount(design.wells.metabolite, minlength=count),
             "strength": np.sqrt(np.maximum(statistic, 0.0)),
             "replicate_statistic": statistic,
             "p_null": p_null,
@@ -351,7 +367,7 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
 def _projection(displaced: np.ndarray, metadata: pd.DataFrame, design: _Design, rule: HitRule) -> np.ndarray:
     """Place of every well on the resting→activated axis of the other fold; all NaN where a class is missing."""
     generator = np.random.default_rng([rule.seed, 1])
-    fold = generator.permutation(len(design.names))[design.metabolite] % 2
+    fold = generator.permutation(len(design.names))[design.wells.metabolite] % 2
     label = pd.to_numeric(metadata["is_activated"], errors="coerce").to_numpy(dtype=np.float64)
     projection = np.full(len(displaced), np.nan)
     for own in (0, 1):
@@ -377,9 +393,9 @@ def _direction(projection: np.ndarray, design: _Design, called: np.ndarray) -> p
     columns = ["direction", "direction_standard_error", "p_direction", "q_direction"]
     if not np.isfinite(projection).all():
         return pd.DataFrame(np.nan, index=range(count), columns=columns)
-    n = np.bincount(design.metabolite, minlength=count)
-    direction = np.bincount(design.metabolite, weights=projection, minlength=count) / n
-    residual = projection - direction[design.metabolite]
+    n = np.bincount(design.wells.metabolite, minlength=count)
+    direction = np.bincount(design.wells.metabolite, weights=projection, minlength=count) / n
+    residual = projection - direction[design.wells.metabolite]
     # Two replicates estimate a standard deviation with one degree of freedom, so the wells are pooled.
     pooled = np.sqrt(np.sum(residual**2) / max(np.sum(n - 1), 1))
     p = np.full(count, np.nan)
@@ -388,7 +404,9 @@ def _direction(projection: np.ndarray, design: _Design, called: np.ndarray) -> p
         sides = []
         for sets in (pattern.null, pattern.matched_null):
             if len(sets):
-                null = _concordant_minimum(projection, sets[~called[design.metabolite[sets]].any(axis=1)])
+                null = _concordant_minimum(
+                    projection, sets[~called[design.wells.metabolite[sets]].any(axis=1)]
+                )
                 upper, lower = _share_at_least(observed, null), _share_at_least(-observed, -null)
                 sides.append(np.minimum(1.0, 2 * np.minimum(upper, lower)))
         p[pattern.metabolites] = np.max(sides, axis=0)
@@ -427,10 +445,10 @@ def _class_and_reason(call: Mapping[Hashable, Any], rule: HitRule) -> tuple[str,
         if call["q_direction"] < level:
             return ("activator" if call["direction"] > 0 else "suppressor"), f"{agree}, and move {along}"
         return "active_other", f"{agree}, but not along activation: {along}"
-    if call["q_replicate_unadjusted"] < level:
+    if call["q_null"] >= level > call["q_null_unadjusted"]:
         return "position_suspect", (
-            f"replicates agree only before the position adjustment (q {call['q_replicate_unadjusted']:.2g}, after it "
-            f"{call['q_replicate']:.2g})"
+            f"replicates agree only before the position adjustment (q {call['q_null_unadjusted']:.2g}, after it "
+            f"{call['q_null']:.2g})"
         )
     if call["q_null"] < level:
         return "position_suspect", (
