@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -70,7 +69,7 @@ def write_screen(screen: SimulatedScreen, data_folder: Path, counts: bool, repla
     """
     from upath import UPath
 
-    from tcell_assets.lake.files import write_atomically
+    from tcell_assets.files import write_atomically
     from tcell_assets.landing.counts import CountMatrix
     from tcell_assets.landing.writing import write_landing_batch
 
@@ -91,9 +90,5 @@ def write_screen(screen: SimulatedScreen, data_folder: Path, counts: bool, repla
     for name in ("metabolite_truth", "gene_truth", "well_truth"):
         content = getattr(screen, name).to_csv(index=False).encode()
         path = UPath(truth / f"{screen.settings.batch_prefix}_{name}.csv")
-        write_atomically(path, partial(_write, content))
+        write_atomically(path, content)
     return [*folders, truth]
-
-
-def _write(content: bytes, file: IO[bytes]) -> int:
-    return file.write(content)

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from upath import UPath
 
-from tcell_assets.lake.files import write_atomically
+from tcell_assets.files import write_atomically
 from tcell_assets.lake.schemas import LATENT_COLUMNS
 from tcell_assets.lake.store import Lake
 from tcell_assets.science.figures import loss_curve
@@ -171,5 +171,5 @@ def _write_csv(path: Path, table: pd.DataFrame) -> Path:
 
 
 def _write_bytes(path: Path, content: bytes) -> Path:
-    write_atomically(UPath(path), lambda file: file.write(content))
+    write_atomically(UPath(path), content)
     return path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +17,15 @@ from typing import Any
 
 from upath import UPath
 
-from tcell_assets.lake.files import is_local, synchronise_folder, write_atomically
+from tcell_assets.files import (
+    StorageError,
+    is_local,
+    locked,
+    storage_errors,
+    synchronise_folder,
+    temporary_beside,
+    write_atomically,
+)
 
 MANIFEST = "manifest.json"
 _POINTER = "current.json"
@@ -85,24 +92,36 @@ class ModelRegistry:
         if not is_local(self.root):
             save(target)
             return target
-        local = Path(self.root.path)
-        local.mkdir(parents=True, exist_ok=True)
-        temporary = local / f".{version}.{uuid.uuid4().hex[:8]}.writing"
-        try:
-            save(UPath(temporary))
-            temporary.rename(local / version)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        synchronise_folder(local)
+        local = Path(self.root.path) / version
+        temporary = temporary_beside(local)
+        with storage_errors(local, "the model could not be saved"):
+            try:
+                local.parent.mkdir(parents=True, exist_ok=True)
+                save(UPath(temporary))
+                synchronise_folder(temporary)
+                _take_name(temporary, local)
+                synchronise_folder(local.parent)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
         return target
 
     def promotions(self) -> list[Promotion]:
-        """Return every move of the pointer, oldest first."""
+        """Return every move of the pointer, oldest first.
+
+        Raises:
+            StorageError: The pointer file is damaged.
+        """
         pointer = self.root / _POINTER
         if not pointer.exists():
             return []
-        return [Promotion(**entry) for entry in json.loads(pointer.read_text())["promotions"]]
+        try:
+            return [Promotion(**entry) for entry in json.loads(pointer.read_text())["promotions"]]
+        except (ValueError, TypeError, KeyError) as error:
+            raise StorageError(
+                f"{pointer}: damaged, it names no current model ({error}); restore it from a backup, or delete it and "
+                f"promote one of {', '.join(self.versions()) or 'no versions'}"
+            ) from error
 
     def current(self) -> str | None:
         """Return the current version, or None before the first promotion."""
@@ -140,7 +159,7 @@ class ModelRegistry:
             )
             entries = [asdict(entry) for entry in (*promotions, promotion)]
             body = json.dumps({"version": version, "promotions": entries}, indent=2).encode()
-            write_atomically(self.root / _POINTER, lambda file: file.write(body))
+            write_atomically(self.root / _POINTER, body)
         return promotion
 
     def rollback(self, who: str, why: str) -> Promotion:
@@ -161,8 +180,15 @@ class ModelRegistry:
         if not is_local(self.root):
             yield
             return
-        import fcntl
-
-        with (Path(self.root.path) / ".current.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(Path(self.root.path) / ".current.lock"):
             yield
+
+
+def _take_name(temporary: Path, local: Path) -> None:
+    try:
+        temporary.rename(local)
+    except OSError:
+        # A version names its content: another run that saved it first has saved the same.
+        if not (local / MANIFEST).exists():
+            raise
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upath import UPath
 
-from tcell_assets.lake.files import StorageError, write_atomically
-from tcell_assets.lake.schemas import TABLES
+from tcell_assets.files import StorageError, write_atomically
+from tcell_assets.lake.schemas import TABLES, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,12 @@ class Lake:
         write_atomically(
             path,
             lambda file: pq.write_table(
-                table, file, compression="zstd", use_dictionary=not wide, write_statistics=not wide
+                table,
+                file,
+                compression="zstd",
+                use_dictionary=not wide,
+                write_statistics=not wide,
+                write_page_checksum=True,
             ),
         )
         return path
@@ -155,7 +160,37 @@ class Lake:
         import pyarrow.parquet as pq
 
         path = self.path(asset, batch)
-        return _read(path, lambda file: pq.read_table(file, columns=columns))
+        table = _read(
+            path, lambda file: pq.read_table(file, columns=columns, page_checksum_verification=True)
+        )
+        if columns is None:
+            try:
+                expected = TABLES[asset].arrow_schema(table.column_names)
+            except SchemaError as error:
+                raise StorageError(f"{path}: {error}; materialize its asset again") from error
+            if not table.schema.equals(expected):
+                raise StorageError(
+                    f"{path}: the types of its columns are not those of table {asset}; materialize its asset again"
+                )
+        return table
+
+    def verify(self, asset: str, batch: str | None = None) -> None:
+        """Read a whole table and compare its content with the hash in its footer.
+
+        Raises:
+            MissingTableError: It has not been materialized.
+            StorageError: The file is damaged, not ours, lies under another table's name, or its values were changed.
+        """
+        path, lineage = self.path(asset, batch), self.lineage(asset, batch)
+        if (lineage.asset, lineage.batch) != (asset, batch):
+            raise StorageError(
+                f"{path}: is a copy of {lineage.asset} of {lineage.batch or 'the screen'}; materialize its asset again"
+            )
+        if content_hash(self.read_arrow(asset, batch)) != lineage.data_version:
+            raise StorageError(
+                f"{path}: its values are not those that were written (content hash differs); "
+                "materialize its asset again"
+            )
 
     def lineage(self, asset: str, batch: str | None = None) -> Lineage:
         """Return the lineage in the footer of a table; see `read` for what is raised."""

@@ -11,7 +11,8 @@ import safetensors
 import safetensors.numpy
 from upath import UPath
 
-from tcell_assets.science.trained_model import Weights, write_atomically
+from tcell_assets.files import write_atomically
+from tcell_assets.science.trained_model import Weights
 
 CHECKPOINT = "checkpoint.safetensors"
 FORMAT = "tcell-checkpoint/1"
@@ -57,7 +58,6 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     parts = {"last": checkpoint.last, "best": checkpoint.best, "optimizer": checkpoint.optimizer}
     tensors = {f"{part}:{name}": value for part, values in parts.items() for name, value in values.items()}
     content = safetensors.numpy.save(tensors, metadata={"training": json.dumps(header)})
-    folder.mkdir(parents=True, exist_ok=True)
     write_atomically(UPath(folder / CHECKPOINT), content)
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import safetensors
 import safetensors.numpy
 from upath import UPath
 
+from tcell_assets.files import write_atomically
 from tcell_assets.science.compute import Compute
 from tcell_assets.science.settings import TrainingSettings
 
@@ -265,26 +265,6 @@ def gene_positions(columns: pd.Index, model: TrainedModel) -> np.ndarray:
             "or train on the shared ones"
         )
     return first_of_its_name[positions]
-
-
-def write_atomically(path: UPath, content: bytes) -> None:
-    """Write a file so that a killed process leaves the previous file or the new one.
-
-    A local file is written beside itself, synced and renamed; an object store puts whole objects anyway.
-    """
-    if path.protocol not in ("", "file"):
-        path.write_bytes(content)
-        return
-    local = Path(str(path.path))
-    unfinished = local.with_name(f".{local.name}.{os.getpid()}.unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(local)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _read_manifest(path: UPath) -> dict[str, Any]:

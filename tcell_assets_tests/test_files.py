@@ -13,7 +13,7 @@ from typing import IO
 import pytest
 from upath import UPath
 
-from tcell_assets.lake.files import StorageError, sweep_temporary_files, write_atomically
+from tcell_assets.files import StorageError, sweep_temporary_files, write_atomically
 
 
 def test_a_crash_between_write_and_rename_leaves_the_previous_file(
@@ -49,7 +49,7 @@ def test_a_writer_that_fails_midway_leaves_the_previous_file(tmp_path: Path) -> 
 _WRITE_SLOWLY = """
 import sys, time
 from upath import UPath
-from tcell_assets.lake.files import write_atomically
+from tcell_assets.files import write_atomically
 def slowly(file):
     file.write(b"half of the new one"); file.flush(); print("writing", flush=True); time.sleep(60)
 write_atomically(UPath(sys.argv[1]), slowly)
@@ -72,7 +72,7 @@ def test_a_killed_writer_leaves_the_previous_file_and_its_leftover_is_swept(tmp_
 
 def test_two_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:
     program = (
-        "import sys; from upath import UPath; from tcell_assets.lake.files import write_atomically\n"
+        "import sys; from upath import UPath; from tcell_assets.files import write_atomically\n"
         "for _ in range(50): write_atomically(UPath(sys.argv[1]), lambda f: f.write(sys.argv[2].encode() * 100_000))"
     )
     target = tmp_path / "table.parquet"
