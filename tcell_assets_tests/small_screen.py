@@ -1,0 +1,34 @@
+"""A real but small installation for tests: simulated plates, a narrow network, everything on disk under one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tcell_assets.commands.simulate import write_screen
+from tcell_assets.configuration import Configuration
+from tcell_assets.platform import Platform
+from tcell_assets.science.simulation import SimulatedScreen, SimulationSettings, simulate_screen
+
+GENES = 48
+NARROW = {"d_model": 16, "heads": 2, "layers": 1, "feed_forward": 32, "use_zscore": True, "epochs": 2}
+
+
+def configuration_in(folder: Path) -> Configuration:
+    """Return an installation below `folder`."""
+    return Configuration(folder, folder / "data", str(folder / "storage"), folder / "storage")
+
+
+def simulate_into(data: Path, n_batches: int = 2, **settings: Any) -> SimulatedScreen:
+    """Write a screen of one 96-well plate a batch into a landing zone."""
+    screen = simulate_screen(SimulationSettings(n_genes=GENES, n_batches=n_batches, n_plates=1, **settings))
+    write_screen(screen, data, counts=False, replace=True)
+    return screen
+
+
+def train(platform: Platform, **settings: Any) -> str:
+    """Train the narrow network and return the current model's version."""
+    platform.run("train", config={"ops": {"train_model": {"config": {**NARROW, **settings}}}})
+    version = platform.storage.models().current()
+    assert version is not None
+    return version
