@@ -95,3 +95,43 @@ def _wells_of(batch: str, table: pd.DataFrame) -> int:
             f"{sorted(counts.tolist())}"
         )
     return int(counts[0])
+
+
+def importance_stability(members: Mapping[str, pd.DataFrame], *, top: int = 50) -> pd.DataFrame:
+    """How far the members of an ensemble agree on each gene.
+
+    Args:
+        members: A ranking a member, each as `rank_genes` returns it, of one head and method.
+        top: A gene counts as found by a member when it is among this many.
+
+    Returns:
+        `gene, mean_importance, sd_importance, mean_rank, sd_rank, share_in_top, n_members`, by mean rank; sd with
+        divisor n − 1.
+
+    Raises:
+        ValueError: Fewer than 2 members, or members of different genes, heads or methods.
+    """
+    if len(members) < 2:
+        raise ValueError(f"stability needs at least 2 members, found {len(members)}")
+    for column in ("head", "method"):
+        _only_value(members, column)
+    first = next(iter(members.values()))
+    genes = sorted(first["gene"])
+    for name, table in members.items():
+        if sorted(table["gene"]) != genes:
+            raise ValueError(f"gene importance: member {name} ranks other genes than the first one")
+    by_gene = [table.set_index("gene").loc[genes] for table in members.values()]
+    importance = np.stack([table["importance"].to_numpy(dtype=np.float64) for table in by_gene])
+    rank = np.stack([table["rank"].to_numpy(dtype=np.float64) for table in by_gene])
+    stability = pd.DataFrame(
+        {
+            "gene": genes,
+            "mean_importance": importance.mean(axis=0),
+            "sd_importance": importance.std(axis=0, ddof=1),
+            "mean_rank": rank.mean(axis=0),
+            "sd_rank": rank.std(axis=0, ddof=1),
+            "share_in_top": (rank <= top).mean(axis=0),
+            "n_members": len(members),
+        }
+    )
+    return stability.sort_values(["mean_rank", "gene"], ignore_index=True)
