@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, get_origin
 
 import dagster as dg
 
+from tcell_assets.lake.staleness import DETAILS
 from tcell_assets.lake.store import Lineage
 from tcell_assets.metadata import MODEL_VERSION, TRAINING_BATCHES, plain_metadata
 from tcell_assets.resources import Storage
@@ -39,6 +40,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             data_version=metadata["content_hash"],
             model_version=metadata.get(MODEL_VERSION),
             training_batches=metadata.get(TRAINING_BATCHES),
+            details={name: metadata[name] for name in DETAILS if name in metadata},
         )
         path = self.storage.lake().write(obj, lineage)
         context.add_output_metadata(

@@ -6,6 +6,9 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from tcell_assets.lake.schemas import TARGET_COLUMNS
+from tcell_assets.lake.staleness import PLATE_FILES_HASH, PLATE_FILES_STAMP, WELLS_WITH_TARGETS
+from tcell_assets.landing.arrivals import content_key, scan_folder
 from tcell_assets.landing.fingerprint import Fingerprint, batch_fingerprint
 from tcell_assets.landing.problems import LandingError
 from tcell_assets.metadata import preview, table_out, table_result
@@ -40,9 +43,18 @@ def ingest_batch(
     from tcell_assets.landing.batch import read_batch
 
     folder = landing_zone.batch_folder(context.partition_key)
+    stamp = scan_folder(folder).stamp
     try:
         batch = read_batch(folder)
     except LandingError as error:
+        context.log_event(
+            observed_plate_files(
+                context.partition_key,
+                content_key(folder, stamp),
+                batch_fingerprint(folder),
+                len(error.problems),
+            )
+        )
         raise dg.Failure(
             str(error),
             metadata={"problems": len(error.problems), "folder": dg.MetadataValue.path(str(folder))},
@@ -61,7 +73,8 @@ def ingest_batch(
         "wells": len(batch.wells),
         "plates": batch.wells["plate"].nunique(),
         "dmso_wells": int(batch.wells["is_dmso"].sum()),
-        "plate_files_hash": batch.content_hash,
+        PLATE_FILES_HASH: batch.content_hash,
+        PLATE_FILES_STAMP: stamp,
         "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in batch.notes) or "none"),
     }
     if "well_metadata" in context.op_execution_context.selected_output_names:
@@ -71,7 +84,7 @@ def ingest_batch(
             {
                 **counts,
                 "metabolites": batch.wells.loc[~batch.wells["is_dmso"], "metabolite"].nunique(),
-                "wells_with_targets": int(batch.wells["tscore"].notna().sum()),
+                WELLS_WITH_TARGETS: int(batch.wells[list(TARGET_COLUMNS)].notna().any(axis=1).sum()),
                 "preview": preview(batch.wells),
             },
         )
@@ -83,13 +96,16 @@ def ingest_batch(
         )
 
 
-def observed_plate_files(batch: str, content_hash: str, fingerprint: Fingerprint) -> dg.AssetObservation:
+def observed_plate_files(
+    batch: str, content_hash: str, fingerprint: Fingerprint, problems: int = 0
+) -> dg.AssetObservation:
     """Return what lies in a batch folder as an observation of `plate_files`, its content hash as data version."""
     return dg.AssetObservation(
         plate_files.key,
         partition=batch,
         metadata={
             "content_hash": content_hash,
+            "problems": problems,
             "files": dg.MetadataValue.json({file.name: file.bytes for file in fingerprint.files}),
             "size_mib": fingerprint.bytes / 2**20,
         },

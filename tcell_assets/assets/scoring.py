@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tcell_assets.io_managers import Frame
 from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
+from tcell_assets.lake.staleness import BATCH_HASH
 from tcell_assets.metadata import preview, table_arguments, table_out, table_result
 from tcell_assets.partitions import screening_batches
 from tcell_assets.progress import progress_of
@@ -78,7 +79,11 @@ def score_wells(
         scores = compute.score(model, expression, head, bar.wells_done)
 
     provenance: dict[str, Any] = {"model_version": model.version, "training_batches": model.batch_hashes}
-    shown = {"device": compute.resolve().device, "precision": compute.resolve().precision}
+    shown = {
+        "device": compute.resolve().device,
+        "precision": compute.resolve().precision,
+        BATCH_HASH: lake.batch_hash(batch),
+    }
     if "well_predictions" in selected:
         wells = lake.read("well_metadata", batch, ["well_id", "metabolite", "is_dmso", *TARGET_COLUMNS])
         predictions = wells.merge(scores.predictions, on="well_id", validate="one_to_one")
@@ -157,6 +162,7 @@ def dmso_distances(
         "dmso_distances",
         frame.assign(model_version=lineage.model_version),
         {
+            BATCH_HASH: lake.batch_hash(context.partition_key),
             "reference_scope": config.reference,
             "reference_size": int(frame["reference_size"].max()),
             "median_euclidean": float(frame.loc[~frame["is_dmso"], "euclidean"].median()),
