@@ -70,7 +70,7 @@ def run_command(
     from tcell_assets.science.trained_model import load_model
 
     out_dir = out_dir.resolve()
-    saved = _saved_model(model_path or out_dir / "model.safetensors") if skip_train else None
+    saved = saved_model(model_path or out_dir / "model.safetensors") if skip_train else None
     home = Configuration(out_dir, out_dir / "data", str(out_dir / "storage"), out_dir / "storage")
     out_dir.mkdir(parents=True, exist_ok=True)
     imported = import_published_folder(data_dir, home.data, replace=True)
@@ -119,7 +119,7 @@ def score_and_sum_up(platform: Platform, batches: Sequence[str]) -> None:
     platform.run("screen")
 
 
-def _saved_model(path: Path) -> Path:
+def saved_model(path: Path) -> Path:
     """Return the model folder that a `--model-path` means: the folder itself, or the one a weights file came from.
 
     Raises:

@@ -28,6 +28,7 @@ def loss_curve(history: pd.DataFrame) -> Figure:
         history: `epoch, split, total, is_best`, one row an epoch and split.
     """
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.ticker import MaxNLocator
 
     canvas = Canvas(figsize=(6, 3.6), layout="constrained")
     axes = canvas.subplots()
@@ -40,6 +41,7 @@ def loss_curve(history: pd.DataFrame) -> Figure:
             int(best.iloc[0]), color="0.5", linestyle="--", label=f"best epoch ({int(best.iloc[0])})"
         )
     axes.set(xlabel="epoch", ylabel="loss", title="Training and validation loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     pictures = []
     for resolution in (160, 72):
