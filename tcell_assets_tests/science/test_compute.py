@@ -1,0 +1,87 @@
+"""Device and precision are chosen by what the machine can do, and never silently."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tcell_assets.science import compute as compute_module
+from tcell_assets.science.compute import CPU_BF16_GAIN, Compute, ComputeError, resolve_compute
+
+no_cuda_here = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+cuda_here = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+
+
+@no_cuda_here
+def test_cuda_asked_for_and_absent_is_an_error_not_a_cpu_run() -> None:
+    with pytest.raises(ComputeError, match="'cuda' was asked for"):
+        resolve_compute(device="cuda")
+
+
+@no_cuda_here
+def test_auto_takes_the_cpu_where_there_is_no_gpu_and_says_so() -> None:
+    chosen = resolve_compute(precision="fp32")
+    assert (chosen.device, chosen.precision) == ("cpu", "fp32")
+    assert "no CUDA device is visible" in chosen.reason
+
+
+@cuda_here
+def test_auto_takes_the_gpu_where_there_is_one() -> None:
+    assert resolve_compute().device == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("device", "tpu"), ("precision", "fp16"), ("threads", -1), ("batch_size", 0)]
+)
+def test_an_argument_out_of_range_is_named(argument: str, value: object) -> None:
+    with pytest.raises(ComputeError, match=argument):
+        resolve_compute(**{argument: value})  # type: ignore[arg-type]
+
+
+def test_auto_is_fp32_on_a_cpu_without_bf16_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute_module, "cpu_has_bf16", lambda: False)
+    chosen = resolve_compute(device="cpu")
+    assert chosen.precision == "fp32"
+    assert "neither AVX512-BF16 nor AMX" in chosen.reason
+
+
+@pytest.mark.parametrize(("gain", "precision"), [(CPU_BF16_GAIN - 0.1, "fp32"), (CPU_BF16_GAIN + 0.1, "bf16")])
+def test_auto_takes_bf16_on_a_cpu_only_where_it_measurably_pays(
+    monkeypatch: pytest.MonkeyPatch, gain: float, precision: str
+) -> None:
+    monkeypatch.setattr(compute_module, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(compute_module, "cpu_bf16_gain", lambda: gain)
+    chosen = resolve_compute(device="cpu")
+    assert chosen.precision == precision
+    assert f"{gain:.2f} ×" in chosen.reason
+
+
+def test_a_session_sets_the_threads_and_puts_them_back() -> None:
+    before = torch.get_num_threads()
+    with Compute(threads=before + 1).session():
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_a_deterministic_session_ends_with_its_block() -> None:
+    with Compute(deterministic=True).session():
+        assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_cpu_computes_in_pieces_that_do_not_grow_with_the_batch() -> None:
+    assert Compute().wells_at_once(32, 2_541) == Compute().wells_at_once(3_200, 2_541)
+    assert Compute().wells_at_once(32, 1_000_000) == 1
+
+
+def test_a_gpu_computes_whole_batches() -> None:
+    assert Compute(device="cuda").wells_at_once(32, 2_541) == 32
+
+
+def test_settings_compute_and_model_files_are_importable_without_torch() -> None:
+    modules = "tcell_assets.science.settings, tcell_assets.science.compute, tcell_assets.science.trained_model"
+    check = f"import sys, {modules}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", check], check=True)
