@@ -17,9 +17,6 @@ from tcell_assets.science.well_join import rows_for_wells, some_names, usable_we
 
 INTEGRATED_GRADIENTS = "integrated_gradients"
 
-# Paths evaluated at once; a well's path takes `steps` forward and backward passes.
-PATH_POINTS_AT_ONCE = 16
-
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
@@ -129,10 +126,11 @@ def integrated_gradients(
             torch.from_numpy(baseline.loc[list(model.genes)].to_numpy(dtype=np.float32)[None]).to(device)
         )
         explainer = IntegratedGradients(forward)
+        points_at_once = compute.wells_at_once(steps, len(model.genes))
         for index, well_id in enumerate(expression.index):
             scaled = network.scale(torch.from_numpy(values[index : index + 1]).to(device))
             attribution = explainer.attribute(
-                scaled, start, n_steps=steps, method="gausslegendre", internal_batch_size=PATH_POINTS_AT_ONCE
+                scaled, start, n_steps=steps, method="gausslegendre", internal_batch_size=points_at_once
             )
             by_gene = attribution.squeeze(0).double().cpu().numpy()
             with torch.no_grad():
