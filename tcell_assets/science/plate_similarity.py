@@ -73,17 +73,13 @@ def plate_similarity(
     by_position = maps.pivot(index=["row", "column"], columns="plate")
     is_there = by_position["is_there"][plates].fillna(0.0).to_numpy()
     n_common = is_there.T @ is_there
-    correlations = np.stack(
-        [
-            by_position.xs(variable, axis=1)[plates]
-            .corr(min_periods=thresholds.fewest_common_wells)
-            .to_numpy()
-            for variable in values.columns
-        ]
-    )
+    correlations = []
+    for variable in values.columns:
+        map_of_plate = pd.DataFrame(by_position[variable]).reindex(columns=plates)
+        correlations.append(map_of_plate.corr(min_periods=thresholds.fewest_common_wells).to_numpy())
     rows = []
     for a, b in combinations(range(len(plates)), 2):
-        known = correlations[:, a, b][np.isfinite(correlations[:, a, b])]
+        known = [matrix[a, b] for matrix in correlations if np.isfinite(matrix[a, b])]
         rows.append(
             {
                 "plate_a": plates[a],
@@ -91,7 +87,7 @@ def plate_similarity(
                 "batch_a": batch_of[plates[a]],
                 "batch_b": batch_of[plates[b]],
                 "n_wells": int(n_common[a, b]),
-                "correlation": float(np.median(known)) if len(known) else np.nan,
+                "correlation": float(np.median(known)) if known else np.nan,
             }
         )
     columns = ["plate_a", "plate_b", "batch_a", "batch_b", "n_wells", "correlation"]

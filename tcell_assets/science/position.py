@@ -88,7 +88,7 @@ def position_audit(
         One row per variable: `variable, n_wells`; `eta_squared_row, eta_squared_column, eta_squared_plate,
         eta_squared_batch` (share of variance between groups); `edge_effect` (mean of edge wells minus interior, in
         standard deviations) and `edge_p` (Mann–Whitney, two-sided); `morans_i` (mean over plates, queen neighbours) and
-        `morans_p` (one-sided); `r2` or, for a label, `auc` of the position-only predictor; `verdict`; `finding`, a
+        `morans_p` (two-sided); `r2` or, for a label, `auc` of the position-only predictor; `verdict`; `finding`, a
         sentence. A number that cannot be computed is missing and the sentence says so.
 
     Raises:
@@ -121,7 +121,7 @@ def morans_i_by_plate(
     """Moran's I of one variable on every plate, neighbours as the queen moves in chess.
 
     ``I = n / S0 · zᵀWz / zᵀz`` (Moran 1950, Biometrika 37:17) with W the 0/1 neighbour matrix of the wells that are
-    there, S0 its sum; p = (1 + number of permutations with I at least as large) / (1 + permutations).
+    there, S0 its sum; p = (1 + number of permutations as far from their mean) / (1 + permutations).
 
     Args:
         values: index `well_id`, no missing values.
@@ -302,8 +302,11 @@ def _morans_table(
 
 
 def _permutation_p(observed: float, under_null: np.ndarray) -> float:
+    """Two-sided: interleaved dispensing makes neighbouring rows differ, which is a pattern as much as a gradient is."""
+    centre = under_null.mean()
     # A tie counts against the finding; 1e-12 keeps rounding from deciding it.
-    return float((1 + (under_null >= observed - 1e-12).sum()) / (1 + len(under_null)))
+    as_far = np.abs(under_null - centre) >= abs(observed - centre) - 1e-12
+    return float((1 + as_far.sum()) / (1 + len(under_null)))
 
 
 def _predicted_from_position(

@@ -122,6 +122,14 @@ def test_a_smooth_gradient_has_a_significant_morans_i_and_noise_has_none() -> No
     assert morans_i_by_plate(noise, wells)["morans_p"].item() > 0.05
 
 
+def test_alternating_rows_are_a_pattern_too() -> None:
+    wells = one_plate()
+    alternating = pd.Series(wells["row"].map(ord).to_numpy() % 2 * 1.0, index=wells["well_id"])
+    found = morans_i_by_plate(alternating, wells)
+    assert found["morans_i"].item() < -0.2
+    assert found["morans_p"].item() == 0.001
+
+
 def test_permuting_the_wells_changes_no_number_of_the_audit(confounded: SimulatedScreen) -> None:
     values = targets(confounded)[["tscore", "is_activated"]]
     order = np.random.default_rng(2).permutation(len(values))
