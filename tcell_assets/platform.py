@@ -82,6 +82,16 @@ class Platform:
         return result
 
 
+def trained_version(result: dg.ExecuteInProcessResult) -> str:
+    """Return the version that a run of the train job made, current or not."""
+    (event,) = [
+        event
+        for event in result.asset_materializations_for_node("train_model")
+        if event.asset_key == dg.AssetKey("trained_model")
+    ]
+    return str(event.metadata["model_version"].value)
+
+
 def failure_message(result: dg.ExecuteInProcessResult) -> str:
     """Return what the failed step said, without Dagster's wrapping."""
     messages = []

@@ -1,13 +1,18 @@
 """Trains the model on every batch that has targets, and keeps it with all that is needed to use it again."""
 
-import getpass
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
+from upath import UPath
 
-from tcell_assets.lake.models import ModelRegistry
+from tcell_assets.checks import (
+    PROMOTION_CHECKS,
+    promote_candidate,
+    promotion_checks,
+    report_stale_predictions,
+)
 from tcell_assets.metadata import picture, table_arguments, table_result
 from tcell_assets.progress import progress_of
 from tcell_assets.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
@@ -66,13 +71,20 @@ class TrainingConfig(dg.Config):
         description="full compares all pairs of genes; induced costs time linear in the genes",
     )
 
+    validation_tolerance: float = Field(
+        default=0.05,
+        ge=0,
+        description="the model becomes current unless its validation loss exceeds the current model's by more than "
+        "this share",
+    )
+
     def settings(self) -> TrainingSettings:
         """Return the validated training settings.
 
         Raises:
             SettingsError: Two values contradict each other, e.g. heads does not divide d_model.
         """
-        values = self.model_dump(exclude={"preset"}, exclude_none=True)
+        values = self.model_dump(exclude={"preset", "validation_tolerance"}, exclude_none=True)
         if self.attention == "as_preset":
             del values["attention"]
         return settings_for_preset(self.preset, **values)
@@ -94,6 +106,7 @@ class TrainingConfig(dg.Config):
             dagster_type=Any, group_name=MODEL, owners=OWNERS, **table_arguments("training_history")
         ),
     },
+    check_specs=PROMOTION_CHECKS,
     deps=["well_metadata", "expression_matrix"],
     op_tags=GPU_OP_TAGS,
     pool=GPU_POOL,
@@ -103,9 +116,10 @@ def train_model(
     config: TrainingConfig,
     storage: Storage,
     compute: TransformerCompute,
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Train on every ingested batch that has targets; batches without are named in the log."""
     from tcell_assets.science.figures import loss_curve
+    from tcell_assets.science.gene_summary import save_reference, summarize_genes
     from tcell_assets.science.trained_model import save_model
     from tcell_assets.science.training_data import assemble_training_data
     from tcell_assets.science.well_join import some_names
@@ -134,9 +148,24 @@ def train_model(
     with progress_of(context.log.info, "training", settings.epochs, "epochs") as bar:
         model = compute.train(data, settings, storage.local_folder("checkpoints"), bar.training)
 
-    folder = models.add(model.version, lambda folder: save_model(model, folder))
-    promoted = promote_candidate(models, model.version)
+    is_training_well = data.wells["well_id"].isin(model.split.loc[model.split["split"] == "train", "well_id"])
+    reference = summarize_genes(
+        data.expression,
+        data.genes,
+        data.wells["is_dmso"].to_numpy(),
+        is_training_well.to_numpy().nonzero()[0],
+    )
+
+    def save(folder: UPath) -> None:
+        save_reference(reference, folder)
+        save_model(model, folder)
+
+    checks = promotion_checks(models, model, data, compute, config.validation_tolerance)
+    folder = models.add(model.version, save)
+    promoted = promote_candidate(models, model.version, checks)
     context.log.info(promoted)
+    report_stale_predictions(context.instance, lake, str(models.current()))
+    yield from checks
     history = model.history
     best = history[history["is_best"]].set_index("split")["total"].to_dict()
     figure = loss_curve(history)
@@ -169,11 +198,3 @@ def train_model(
         model_version=model.version,
         training_batches=data.batch_hashes,
     )
-
-
-def promote_candidate(models: ModelRegistry, version: str) -> str:
-    """Make a freshly trained model current and return a sentence that says so."""
-    if models.current() == version:
-        return f"{version} is the current model already: same data, settings and weights"
-    promotion = models.promote(version, who=getpass.getuser(), why="trained")
-    return f"{version} is current now; before: {promotion.previous or 'none'}"

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
+from tcell_assets.checks import SCORING_CHECKS, new_data_checks, scored_by_current_check, selected
 from tcell_assets.io_managers import Frame
 from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
 from tcell_assets.lake.staleness import BATCH_HASH
@@ -30,6 +31,16 @@ class ScoringConfig(dg.Config):
         "was trained and the activation label otherwise",
     )
 
+    drift_threshold: float = Field(
+        default=1.0,
+        gt=0,
+        description="largest drift that passes: how many training standard deviations the median gene's mean may lie "
+        "from the training wells'",
+    )
+    drift_blocks: bool = Field(
+        default=False, description="refuse to score a drifted batch instead of warning"
+    )
+
 
 class DistanceConfig(dg.Config):
     """Which DMSO wells a well is compared with."""
@@ -52,6 +63,7 @@ class DistanceConfig(dg.Config):
         asset: table_out(asset, SCORING, OWNERS)
         for asset in ("well_predictions", "latent_embeddings", "gene_importance")
     },
+    check_specs=SCORING_CHECKS,
     deps=["trained_model", "expression_matrix", "well_metadata"],
     partitions_def=screening_batches,
     can_subset=True,
@@ -63,18 +75,35 @@ def score_wells(
     config: ScoringConfig,
     storage: Storage,
     compute: TransformerCompute,
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Run the network once over a batch: forward for predictions and latents, backward only for gene importance."""
+    from tcell_assets.science.gene_summary import load_reference
+    from tcell_assets.science.new_data import examine_new_data
     from tcell_assets.science.scoring import resolve_head
     from tcell_assets.science.trained_model import load_model
 
     lake, models = storage.lake(), storage.models()
     batch = context.partition_key
-    selected = context.op_execution_context.selected_output_names
-    model = load_model(models.folder(models.resolve(config.model_version)))
-    head = resolve_head(model, config.importance_head) if "gene_importance" in selected else None
-    measured = set(lake.genes(batch))
-    expression = lake.expression(batch, [gene for gene in model.genes if gene in measured])
+    outputs = context.op_execution_context.selected_output_names
+    folder = models.folder(models.resolve(config.model_version))
+    model = load_model(folder)
+    head = resolve_head(model, config.importance_head) if "gene_importance" in outputs else None
+    measured = lake.genes(batch)
+    shared = set(measured)
+    expression = lake.expression(batch, [gene for gene in model.genes if gene in shared])
+    is_dmso = lake.read("well_metadata", batch, ["well_id", "is_dmso"]).set_index("well_id")["is_dmso"]
+    yield from new_data_checks(
+        context,
+        examine_new_data(
+            model,
+            load_reference(folder),
+            measured,
+            expression,
+            is_dmso,
+            config.drift_threshold,
+            config.drift_blocks,
+        ),
+    )
     with progress_of(context.log.info, f"scoring {batch}", len(expression), "wells") as bar:
         scores = compute.score(model, expression, head, bar.wells_done)
 
@@ -84,7 +113,7 @@ def score_wells(
         "precision": compute.resolve().precision,
         BATCH_HASH: lake.batch_hash(batch),
     }
-    if "well_predictions" in selected:
+    if "well_predictions" in outputs:
         wells = lake.read("well_metadata", batch, ["well_id", "metabolite", "is_dmso", *TARGET_COLUMNS])
         predictions = wells.merge(scores.predictions, on="well_id", validate="one_to_one")
         predictions = predictions[[column.name for column in TABLES["well_predictions"].columns]]
@@ -99,14 +128,15 @@ def score_wells(
             },
             **provenance,
         )
-    if "latent_embeddings" in selected:
+        yield from selected(context, scored_by_current_check(model.version, models.current()))
+    if "latent_embeddings" in outputs:
         yield table_result(
             "latent_embeddings",
             scores.latents,
             {**shown, "mean_latent_norm": float(scores.latents["latent_norm"].mean())},
             **provenance,
         )
-    if "gene_importance" in selected and scores.importance is not None:
+    if "gene_importance" in outputs and scores.importance is not None:
         yield table_result(
             "gene_importance",
             scores.importance,

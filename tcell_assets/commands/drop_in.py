@@ -15,6 +15,8 @@ from tcell_assets.configuration import Configuration
 from tcell_assets.progress import terminal_progress
 
 if TYPE_CHECKING:
+    from upath import UPath
+
     from tcell_assets.platform import Platform
 
 # The published script's name of the model file; here weights are safetensors with the same stems.
@@ -65,7 +67,7 @@ def run_command(
     """
     from tcell_assets.exports.published import write_published_outputs
     from tcell_assets.landing.importing import import_published_folder
-    from tcell_assets.platform import open_platform
+    from tcell_assets.platform import open_platform, trained_version
     from tcell_assets.resources import TransformerCompute
     from tcell_assets.science.trained_model import load_model
 
@@ -88,7 +90,10 @@ def run_command(
         for batch in imported.batches:
             platform.run("ingest", batch)
         if saved is None:
-            platform.run("train", config={"ops": {"train_model": {"config": training}}})
+            version = trained_version(
+                platform.run("train", config={"ops": {"train_model": {"config": training}}})
+            )
+            _make_current(platform, version, why="trained by this run")
         else:
             _register(platform, saved)
         score_and_sum_up(platform, imported.batches)
@@ -156,10 +161,23 @@ def saved_model(path: Path) -> Path:
 
 def _register(platform: Platform, saved: Path) -> None:
     """Add the saved model to this installation's registry and make it current."""
+    from tcell_assets.science.gene_summary import load_reference, save_reference
     from tcell_assets.science.trained_model import load_model, save_model
 
     model = load_model(saved)
+    reference = load_reference(saved)
+
+    def save(folder: UPath) -> None:
+        if reference is not None:
+            save_reference(reference, folder)
+        save_model(model, folder)
+
+    platform.storage.models().add(model.version, save)
+    _make_current(platform, model.version, why=f"--skip-train with {saved}")
+
+
+def _make_current(platform: Platform, version: str, why: str) -> None:
+    """Make a model current whatever its checks say: the results of this run are to be this model's."""
     models = platform.storage.models()
-    models.add(model.version, lambda folder: save_model(model, folder))
-    if models.current() != model.version:
-        models.promote(model.version, who="tcell run", why=f"--skip-train with {saved}")
+    if models.current() != version:
+        models.promote(version, who="tcell run", why=why)

@@ -49,12 +49,12 @@ def score_command(batches: tuple[str, ...], model_version: str, importance_head:
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one hyper-parameter.")
 def train_command(preset: str, settings: tuple[str, ...]) -> None:
     """Train a model on every ingested batch that has targets."""
-    from tcell_assets.platform import open_platform
+    from tcell_assets.platform import open_platform, trained_version
 
     config = {"preset": preset, **dict(_parse_setting(setting) for setting in settings)}
     with open_platform() as platform, terminal_progress():
-        platform.run("train", config={"ops": {"train_model": {"config": config}}})
-        click.echo(f"current model: {platform.storage.models().current()}")
+        result = platform.run("train", config={"ops": {"train_model": {"config": config}}})
+        click.echo(f"trained {trained_version(result)}; current model: {platform.storage.models().current()}")
 
 
 @click.command("screen", epilog="Example:\n\n  tcell screen")

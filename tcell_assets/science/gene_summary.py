@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from upath import UPath
+
+from tcell_assets.science.trained_model import write_atomically
+
+REFERENCE = "reference.parquet"
 
 # VST is on the log2 scale: 2⁴⁰ molecules of one gene in one well do not exist, so larger values are counts.
 LARGEST_VST = 40.0
@@ -36,13 +43,16 @@ class Drift:
         return float(np.nanmax([self.gene_means, self.dmso_means]))
 
 
-def summarize_genes(expression: np.ndarray, genes: list[str], is_dmso: np.ndarray) -> pd.DataFrame:
+def summarize_genes(
+    expression: np.ndarray, genes: Sequence[str], is_dmso: np.ndarray, rows: np.ndarray | None = None
+) -> pd.DataFrame:
     """Summarize each gene over wells, in float64 and without a second copy of the matrix.
 
     Args:
         expression: (wells, genes).
         genes: Names of the columns.
         is_dmso: (wells,) whether the well is a DMSO well.
+        rows: Positions of the wells to summarize; all by default.
 
     Returns:
         `gene, mean, standard_deviation` (population), `dmso_mean` (NaN without DMSO wells), `minimum, maximum,
@@ -51,23 +61,46 @@ def summarize_genes(expression: np.ndarray, genes: list[str], is_dmso: np.ndarra
     Raises:
         ValueError: There is no well.
     """
-    if not len(expression):
+    rows = np.arange(len(expression)) if rows is None else rows
+    if not len(rows):
         raise ValueError("no wells to summarize")
-    mean = sum(rows.sum(axis=0) for rows in _pieces(expression)) / len(expression)
-    squares = sum(np.square(rows - mean).sum(axis=0) for rows in _pieces(expression))
-    whole = [((rows >= 0) & (rows == np.floor(rows))).all(axis=0) for rows in _pieces(expression)]
-    dmso = np.flatnonzero(is_dmso)
+    pieces = [rows[start : start + WELLS_AT_ONCE] for start in range(0, len(rows), WELLS_AT_ONCE)]
+    mean = _sum(expression, pieces) / len(rows)
+    squares = np.zeros(len(genes))
+    minimum, maximum = np.full(len(genes), np.inf), np.full(len(genes), -np.inf)
+    is_whole = np.full(len(genes), True)
+    for piece in pieces:
+        values = expression[piece].astype(np.float64)
+        squares += np.square(values - mean).sum(axis=0)
+        minimum, maximum = np.minimum(minimum, values.min(axis=0)), np.maximum(maximum, values.max(axis=0))
+        is_whole &= ((values >= 0) & (values == np.floor(values))).all(axis=0)
+    dmso = rows[np.asarray(is_dmso, dtype=bool)[rows]]
     return pd.DataFrame(
         {
-            "gene": genes,
+            "gene": list(genes),
             "mean": mean,
-            "standard_deviation": np.sqrt(squares / len(expression)),
-            "dmso_mean": expression[dmso].mean(axis=0, dtype=np.float64) if len(dmso) else np.nan,
-            "minimum": expression.min(axis=0).astype(np.float64),
-            "maximum": expression.max(axis=0).astype(np.float64),
-            "is_whole": np.logical_and.reduce(whole),
+            "standard_deviation": np.sqrt(squares / len(rows)),
+            "dmso_mean": _sum(expression, [dmso]) / len(dmso) if len(dmso) else np.nan,
+            "minimum": minimum,
+            "maximum": maximum,
+            "is_whole": is_whole,
         }
     )
+
+
+def save_reference(summary: pd.DataFrame, folder: Path | UPath) -> None:
+    """Keep the summary of the training wells beside a model, for later batches to be compared with."""
+    folder = UPath(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    summary.to_parquet(buffer, index=False)
+    write_atomically(folder / REFERENCE, buffer.getvalue())
+
+
+def load_reference(folder: Path | UPath) -> pd.DataFrame | None:
+    """Return the summary beside a model, or None for a model that was saved without one."""
+    path = UPath(folder) / REFERENCE
+    return pd.read_parquet(io.BytesIO(path.read_bytes())) if path.exists() else None
 
 
 def looks_like(summary: pd.DataFrame) -> Literal["counts", "vst"]:
@@ -110,6 +143,5 @@ def drift_from(training: pd.DataFrame, batch: pd.DataFrame) -> Drift:
     )
 
 
-def _pieces(expression: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(expression), WELLS_AT_ONCE):
-        yield expression[start : start + WELLS_AT_ONCE].astype(np.float64)
+def _sum(expression: np.ndarray, pieces: Sequence[np.ndarray]) -> np.ndarray:
+    return np.sum([expression[piece].sum(axis=0, dtype=np.float64) for piece in pieces], axis=0)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from tcell_assets.science.settings import LABEL_TARGET, LEGACY_TARGET, REGRESSION_TARGETS
 from tcell_assets.science.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from tcell_assets.science.scoring import WellScores
+    from tcell_assets.science.training import TrainingData
 
 # Fewer wells that both models have never seen say too little; then all of the candidate's validation wells serve.
 FEWEST_UNSEEN_WELLS = 20
@@ -97,3 +102,31 @@ def validation_loss(
 def _mean_of_known(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else 0.0
+
+
+def compare_models(
+    candidate: TrainedModel,
+    current: TrainedModel,
+    data: TrainingData,
+    score: Callable[[TrainedModel, pd.DataFrame], WellScores],
+) -> Comparison:
+    """Measure both models on the same validation wells.
+
+    Args:
+        candidate: The freshly trained model.
+        current: The one it would replace; its genes are among those of `data`.
+        data: What the candidate was trained on.
+        score: Runs a model over expression (index well_id, a column a gene).
+    """
+    well_ids, which = comparison_wells(candidate, current)
+    rows = np.flatnonzero(data.wells["well_id"].isin(well_ids))
+    wells = data.wells.iloc[rows]
+    expression = pd.DataFrame(
+        data.expression[rows], index=pd.Index(wells["well_id"], name="well_id"), columns=list(data.genes)
+    )
+    heads = shared_heads(candidate, current)
+    losses = [
+        validation_loss(score(model, expression).predictions, wells, heads, candidate)
+        for model in (candidate, current)
+    ]
+    return Comparison(losses[0], losses[1], len(wells), which, heads)
