@@ -1,0 +1,1 @@
+"""Kills, full disks, hostile folders: what must never lose or mix data."""
