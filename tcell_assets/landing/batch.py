@@ -9,11 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.landing.counts import CountMatrix
-from tcell_assets.landing.files import (
-    list_files,
-    settings_file,
-    unfinished_copies,
-)
+from tcell_assets.landing.files import list_files, settings_file, unfinished_copies
 from tcell_assets.landing.fingerprint import batch_fingerprint, content_hash
 from tcell_assets.landing.joining import LandedParts, check_joined, check_wells, wells_frame
 from tcell_assets.landing.plate_layout import read_plate_layout

@@ -67,7 +67,7 @@ def list_files(
             unreadable folders and too many files.
     """
     inside = root.resolve()
-    if not folder.resolve().is_relative_to(inside):
+    if leads_out(folder, inside):
         problems.add(
             "links", ".", "", f"the folder is a link out of {quoted(str(root))}", "Copy the files here"
         )
@@ -83,7 +83,7 @@ def list_files(
             mend = "Rename it"
             problems.add("file names", quoted(name), "", "has control characters or too long a name", mend)
             continue
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+        if path.is_symlink() and leads_out(path, inside):
             problems.add(
                 "links", name, "", "is a link that leads out of the data folder", "Copy the file here"
             )
@@ -99,6 +99,15 @@ def list_files(
             continue
         files.append(LandingFile(name, path, status.st_size, status.st_mtime_ns))
     return sorted(files, key=lambda file: file.name)
+
+
+def leads_out(path: Path, inside: Path) -> bool:
+    """Whether a path, its links followed, lies outside a resolved folder or leads nowhere."""
+    try:
+        return not path.resolve().is_relative_to(inside)
+    except (OSError, RuntimeError):
+        # A link to itself: a RuntimeError before Python 3.13.
+        return True
 
 
 def settings_file(folder: Path, problems: ProblemCollector) -> LandingFile | None:

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tcell_assets.landing.files import PIECE_BYTES, LandingFile, is_ignored, list_files, settings_file
+from tcell_assets.landing.files import (
+    PIECE_BYTES,
+    LandingFile,
+    is_ignored,
+    leads_out,
+    list_files,
+    settings_file,
+)
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.screen_settings import LandingLimits
 from tcell_assets.landing.wells import batch_name_fault
@@ -65,7 +72,7 @@ def list_batches(data_folder: Path) -> BatchFolders:
         if path.name.startswith("_") or is_ignored(path.name) or not path.is_dir():
             continue
         fault = batch_name_fault(path.name)
-        if fault is None and not path.resolve().is_relative_to(data_folder.resolve()):
+        if fault is None and leads_out(path, data_folder.resolve()):
             fault = "is a link out of the data folder"
         if fault is None:
             batches.append(path.name)

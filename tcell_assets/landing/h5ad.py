@@ -116,10 +116,10 @@ def _fault(store: h5py.File, limits: LandingLimits) -> tuple[str, str, str] | No
     seen: set[int] = set()
     while groups:
         group = groups.pop()
-        # A group may hold itself.
+        # HDF5 lets a group hold itself, which its readers follow without end.
         address = h5py.h5o.get_info(group.id).addr
         if address in seen:
-            continue
+            return "links", f"holds the group {quoted(str(group.name))} more than once", "Write it once"
         seen.add(address)
         for name in group:
             link = group.get(name, getlink=True)

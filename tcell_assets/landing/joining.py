@@ -180,14 +180,19 @@ def check_joined(parts: LandedParts, problems: ProblemCollector) -> None:
         problems.add(
             "targets of unknown wells", "targets.csv", "", found, "Correct the wells or add them to the map"
         )
-    for well in parts.targets.index[parts.targets.index.duplicated()]:
+    twice_on_map = _twice(Counter(str(entry.id) for entry in parts.entries))
+    for well in _twice(Counter(parts.targets.index)) - twice_on_map:
         problems.add(
             "duplicate wells", "targets.csv", "", f"two files give targets of {well}", "Keep one of them"
         )
 
 
+def _twice(counts: Counter[str]) -> set[str]:
+    return {well for well, count in counts.items() if count > 1}
+
+
 def _check_measured(parts: LandedParts, measured: Counter[str], problems: ProblemCollector) -> None:
-    for well in [well for well, count in measured.items() if count > 1]:
+    for well in _twice(measured) - _twice(Counter(str(entry.id) for entry in parts.entries)):
         problems.add("duplicate wells", ".", "", f"two matrices hold the well {well}", "Keep one of them")
     for file, count in Counter(entry.file for entry in parts.entries).items():
         missing = [entry for entry in parts.entries if entry.file == file and str(entry.id) not in measured]
@@ -211,4 +216,6 @@ def _report_no_dmso(
     hint = f"; the nearest name is {quoted(near[0])}" if near else ""
     mend = "Correct the name, or list it under control_names in screen.yaml"
     file = Counter(entry.file for entry in entries).most_common(1)[0][0]
-    problems.add("missing controls", file, "", f"has no well with {controls}{hint}", mend)
+    problems.add(
+        "missing controls", file, "", f"batch {entries[0].id.batch} has no well with {controls}{hint}", mend
+    )

@@ -45,7 +45,7 @@ def test_a_plate_with_underscore_is_read_where_the_batch_is_known_and_becomes_un
 
 @pytest.mark.parametrize("text", ["", "tc1", "tc1_A1", "tc1_A1_Z9", "_A1_E12", "tc1__E12", "../x_A1_E12"])
 def test_a_malformed_well_id_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not|has a batch name"):
+    with pytest.raises(ValueError, match=r"is not|has a batch name"):
         parse_well_id(text)
 
 
