@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.gene_importance import rank_genes
+from tcell_assets.science.gene_importance import importance_stability, rank_genes
 
 
 def table(saliency: np.ndarray, **changed: object) -> pd.DataFrame:
@@ -78,3 +78,31 @@ def test_importance_that_is_not_finite_is_refused(saliency: np.ndarray) -> None:
 def test_no_batch_is_an_error() -> None:
     with pytest.raises(ValueError, match="no batch"):
         rank_genes({})
+
+
+def rankings() -> dict[str, pd.DataFrame]:
+    return {
+        "seed 1": rank_genes({"tc1": table(np.array([[3.0, 2.0, 1.0]]))}),
+        "seed 2": rank_genes({"tc1": table(np.array([[1.0, 2.0, 4.0]]))}),
+    }
+
+
+def test_stability_is_mean_and_spread_of_importance_and_rank_over_members() -> None:
+    stability = importance_stability(rankings(), top=1).set_index("gene")
+    assert stability["mean_importance"]["GENE2"] == 2.5
+    assert stability["sd_importance"]["GENE2"] == pytest.approx(4.5**0.5)
+    assert stability["mean_rank"].tolist() == [2.0, 2.0, 2.0]
+    assert stability["sd_rank"]["GENE1"] == 0.0
+    assert stability["share_in_top"].to_dict() == {"GENE0": 0.5, "GENE1": 0.0, "GENE2": 0.5}
+
+
+def test_one_member_says_nothing_of_stability() -> None:
+    with pytest.raises(ValueError, match="at least 2 members, found 1"):
+        importance_stability({"seed 1": rankings()["seed 1"]})
+
+
+def test_members_that_explain_different_heads_are_refused() -> None:
+    members = rankings()
+    members["seed 2"] = members["seed 2"].assign(head="tscore")
+    with pytest.raises(ValueError, match="differ in head"):
+        importance_stability(members)
