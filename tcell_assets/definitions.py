@@ -47,7 +47,13 @@ def build_defs(
         overrides: Resources to use in place of the installation's own.
     """
     resources = build_resources(configuration or load_configuration())
-    return dg.Definitions(assets=ASSETS, jobs=JOBS, resources={**resources, **(overrides or {})})
+    return dg.Definitions(
+        assets=ASSETS,
+        jobs=JOBS,
+        resources={**resources, **(overrides or {})},
+        # Steps in processes of their own outlive a killed run and would write beside its retry.
+        executor=dg.in_process_executor,
+    )
 
 
 defs = build_defs()

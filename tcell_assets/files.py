@@ -129,12 +129,13 @@ def leftovers(folder: UPath) -> list[Path]:
     """
     if not is_local(folder) or not folder.exists():
         return []
-    found = []
-    for temporary in Path(folder.path).rglob(".*.writing"):
-        match = _TEMPORARY.match(temporary.name)
-        if match and not is_alive(int(match["process"])):
-            found.append(temporary)
-    return sorted(found)
+    return sorted(path for path in Path(folder.path).rglob(".*.writing") if is_leftover(path))
+
+
+def is_leftover(path: Path) -> bool:
+    """Return whether `path` is a temporary of a writer that is dead."""
+    match = _TEMPORARY.match(path.name)
+    return match is not None and not is_alive(int(match["process"]))
 
 
 def sweep_temporary_files(folder: UPath) -> list[str]:

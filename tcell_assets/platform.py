@@ -16,7 +16,9 @@ from tcell_assets.configuration import Configuration, load_configuration
 from tcell_assets.definitions import build_defs
 from tcell_assets.lake.schemas import TABLES
 from tcell_assets.landing.fingerprint import list_batches
+from tcell_assets.landing.unfinished import sweep_unfinished_batches
 from tcell_assets.partitions import register_batches
+from tcell_assets.recovery import end_dead_runs, process_tags
 from tcell_assets.resources import Storage
 
 # A new installation (the folder `tcell run` writes to, say) starts with the project's own instance settings.
@@ -42,6 +44,12 @@ class Platform:
     def storage(self) -> Storage:
         """The lake and the models."""
         return Storage(root=self.configuration.storage)
+
+    def clear_up(self) -> None:
+        """End runs whose process was killed, and delete the temporary files that killed writers left."""
+        end_dead_runs(self.instance)
+        self.storage.sweep()
+        sweep_unfinished_batches(self.configuration.data)
 
     def register_landed_batches(self) -> list[str]:
         """Make every batch folder of the landing zone a partition and return all of them."""
@@ -75,6 +83,7 @@ class Platform:
             instance=self.instance,
             partition_key=batch,
             asset_selection=[dg.AssetKey(asset) for asset in selection] if selection else None,
+            tags=process_tags(),
             raise_on_error=False,
         )
         if not result.success:
@@ -120,4 +129,6 @@ def open_platform(
         shutil.copyfile(PROJECT_INSTANCE_SETTINGS, instance_settings)
     os.environ["DAGSTER_HOME"] = str(configuration.dagster_home)
     with dg.DagsterInstance.get() as instance:
-        yield Platform(configuration, instance, build_defs(configuration, resources))
+        platform = Platform(configuration, instance, build_defs(configuration, resources))
+        platform.clear_up()
+        yield platform

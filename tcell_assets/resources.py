@@ -1,6 +1,8 @@
 """What the assets are given: the landing zone, the storage, and the one thing that runs the Transformer."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,6 +10,8 @@ import dagster as dg
 from pydantic import Field
 from upath import UPath
 
+from tcell_assets.files import is_local, locked, sweep_temporary_files, write_atomically
+from tcell_assets.lake.marker import require_known_storage
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.store import Lake
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from tcell_assets.science.training import TrainingData, TrainingSettings
 
 GPU_POOL = "gpu"
+# What the platform itself writes below the storage root; history and logs beside them are Dagster's.
+WRITTEN_FOLDERS = ("lake", "models", "checkpoints")
 
 # On Kubernetes (dagster-k8s) each step that runs the network asks for one GPU; other launchers ignore the tag.
 GPU_OP_TAGS: dict[str, Any] = {
@@ -44,12 +50,40 @@ class Storage(dg.ConfigurableResource):
     root: str = Field(description="folder or object-store URL that holds lake/ and models/")
 
     def lake(self) -> Lake:
-        """Return the Parquet lake."""
-        return Lake(UPath(self.root) / "lake")
+        """Return the Parquet lake.
+
+        Raises:
+            StorageError: The storage that was used before is not there, as when its disk is not mounted.
+        """
+        return Lake(self._present_root() / "lake")
 
     def models(self) -> ModelRegistry:
-        """Return the model registry."""
-        return ModelRegistry(UPath(self.root) / "models")
+        """Return the model registry; see `lake` for what is raised."""
+        return ModelRegistry(self._present_root() / "models")
+
+    @contextmanager
+    def locked(self, *batches: str) -> Iterator[None]:
+        """Hold batches, so that two runs on one of them take turns and never leave one table of each.
+
+        On an object store nothing is held.
+        """
+        root = self._present_root()
+        if not is_local(root):
+            yield
+            return
+        with locked(*(Path(root.path) / "locks" / f"{batch}.lock" for batch in batches)):
+            yield
+
+    def sweep(self) -> list[str]:
+        """Delete what killed writers left, and return the names of what was deleted."""
+        root = UPath(self.root)
+        return [name for part in WRITTEN_FOLDERS for name in sweep_temporary_files(root / part)]
+
+    def _present_root(self) -> UPath:
+        root = UPath(self.root)
+        if "DAGSTER_HOME" in os.environ:
+            require_known_storage(root, Path(os.environ["DAGSTER_HOME"]))
+        return root
 
     def local_folder(self, name: str) -> Path:
         """Return a folder for files that must be local (checkpoints, figures): below the root where that is local."""
@@ -58,6 +92,12 @@ class Storage(dg.ConfigurableResource):
         folder = base / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def keep_figure(self, name: str, png: bytes) -> dg.MetadataValue:
+        """Write a full-size figure to `figures/<name>` and return its path for the UI."""
+        path = self.local_folder("figures") / name
+        write_atomically(UPath(path), png)
+        return dg.MetadataValue.path(str(path))
 
 
 class TransformerCompute(dg.ConfigurableResource):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tcell_assets.landing.counts import CountMatrix
-from tcell_assets.landing.files import list_files
+from tcell_assets.files import synchronise_folder
+from tcell_assets.landing.counts import CountMatrix, detect_value_kind
+from tcell_assets.landing.files import SETTINGS_FILE, list_files
 from tcell_assets.landing.fingerprint import hash_files
 from tcell_assets.landing.plate_layout import PLATE_MAP_FILE, TARGETS_FILE
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.screen_settings import LandingLimits
 from tcell_assets.landing.targets import TARGETS
+from tcell_assets.landing.unfinished import REPLACED_SUFFIX, remove_staging, staging_folder
 from tcell_assets.landing.wells import batch_name_fault
 
 PLATE_MAP_COLUMNS = ("plate", "well", "metabolite", "is_dmso", "cluster", "concentration", "sample_type")
@@ -94,8 +94,7 @@ def write_landing_batches(
         if fault:
             problems.add("batch names", name, "", f"the batch's name {fault}", "Rename the batch")
     problems.raise_if_any()
-    data_folder.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=data_folder))
+    staging = staging_folder(data_folder)
     try:
         fresh = []
         for name, content in batches.items():
@@ -110,12 +109,12 @@ def write_landing_batches(
         problems.raise_if_any()
         for name in fresh:
             if (data_folder / name).exists():
-                # A kill between the two renames leaves no batch of this name rather than half of one.
-                (data_folder / name).rename(staging / f"{name}.replaced")
+                # After a kill between the two renames the sweep puts the old batch back.
+                (data_folder / name).rename(staging / f"{name}{REPLACED_SUFFIX}")
             (staging / name).rename(data_folder / name)
-        _sync_folder(data_folder)
+        synchronise_folder(data_folder)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_staging(staging)
 
 
 def _write_files(folder: Path, content: BatchContent) -> None:
@@ -128,27 +127,32 @@ def _write_files(folder: Path, content: BatchContent) -> None:
     if targets.shape[1] > 1:
         _write_csv(folder / TARGETS_FILE, targets)
     if content.expression is not None:
-        genes, values, name = (
-            tuple(content.expression.columns),
-            content.expression.to_numpy(),
-            "expression.parquet",
-        )
+        genes, name = tuple(map(str, content.expression.columns)), "expression.parquet"
+        values = content.expression.to_numpy()
+        if detect_value_kind(values) == "counts":
+            # VST of a toy screen may be whole numbers; without a word they would be read as counts.
+            _write_text(folder / SETTINGS_FILE, "value_kind: vst\n")
     else:
         assert content.counts is not None
-        genes, values, name = content.counts.genes, content.counts.values.toarray(), "counts.parquet"
+        genes, name = content.counts.genes, "counts.parquet"
+        values = content.counts.values.toarray()
     columns_of_values = (pa.array(np.ascontiguousarray(values[:, gene])) for gene in range(values.shape[1]))
     arrays = [pa.array(wells["well_id"], pa.string()), *columns_of_values]
     with (folder / name).open("wb") as stream:
         # Statistics of every column would double the size of a file of 40 000 genes.
-        table = pa.table(arrays, names=["well_id", *map(str, genes)])
+        table = pa.table(arrays, names=["well_id", *genes])
         pq.write_table(table, stream, compression="zstd", write_statistics=False)
         stream.flush()
         os.fsync(stream.fileno())
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    _write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _write_text(path: Path, text: str) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
-        table.to_csv(stream, index=False, lineterminator="\n")
+        stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -158,11 +162,3 @@ def _hash(folder: Path) -> str:
     hashed = hash_files(list_files(folder, folder.parent, LandingLimits(), problems), problems)
     problems.raise_if_any()
     return hashed
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
