@@ -132,6 +132,10 @@ def checked_counts(counts: Counts, genes: Sequence[str], well_ids: Sequence[str]
             or not finite; the message names the first well and gene.
     """
     matrix = sparse.csr_matrix(counts, dtype=np.float64)
+    if not matrix.has_canonical_format:
+        # A place stored twice means the sum of both; the caller's matrix stays as it is.
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
     if matrix.shape != (len(well_ids), len(genes)):
         raise ValueError(
             f"Counts have shape {matrix.shape[0]} × {matrix.shape[1]}, but {len(well_ids)} wells and "

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tcell_assets.science.design_audit import audit_design
-from tcell_assets.science.simulation import SimulationSettings, simulate_screen
+from tcell_assets.science.simulation import PresetName, SimulationSettings, simulate_screen
 from tcell_assets_tests.science.published_screen import published_wells
 
 SCORES = ["tscore", "cytotrace", "pseudotime", "activation_score"]
@@ -40,8 +40,8 @@ def test_a_randomised_layout_is_ok(seed: int) -> None:
 
 
 @pytest.mark.parametrize("preset", ["confounded", "plate_swap"])
-def test_the_published_kind_of_layout_is_to_be_watched(preset: str) -> None:
-    audit = audit_design(simulate_screen(SimulationSettings(preset=preset, n_genes=24)).wells)  # type: ignore[arg-type]
+def test_the_published_kind_of_layout_is_to_be_watched(preset: PresetName) -> None:
+    audit = audit_design(simulate_screen(SimulationSettings(preset=preset, n_genes=24)).wells)
     assert audit.verdict == "watch"
     assert any("randomise positions between batches" in finding for finding in audit.findings)
     assert any("column 1 and 12" in finding for finding in audit.findings)

@@ -166,6 +166,11 @@ def test_settings_that_cannot_be_simulated_are_refused(settings: dict, message: 
         SimulationSettings(**settings)
 
 
+def test_more_dmso_than_the_outer_columns_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="use at most 16"):
+        simulate_screen(SimulationSettings(preset="confounded", n_plates=1, dmso_wells=80, n_genes=24))
+
+
 def test_expression_made_for_given_targets_carries_them() -> None:
     generator = np.random.default_rng(0)
     wells = pd.DataFrame({"well_id": [f"tc1_A1_{i}" for i in range(96)], "tscore": generator.normal(size=96)})

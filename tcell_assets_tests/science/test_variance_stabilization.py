@@ -127,6 +127,14 @@ def test_sparse_and_dense_input_give_the_same_finite_values(depth: int) -> None:
     pd.testing.assert_frame_equal(from_dense, from_sparse, check_exact=True)
 
 
+def test_a_place_stored_twice_in_a_sparse_matrix_counts_as_the_sum(counts: np.ndarray) -> None:
+    fit = fit_variance_stabilization(counts, GENES, WELLS)
+    halves = counts // 2
+    doubled = sparse.hstack([sparse.csr_matrix(halves), sparse.csr_matrix(counts - halves)], format="csr")
+    doubled = sparse.csr_matrix((doubled.data, doubled.indices % 300, doubled.indptr), shape=counts.shape)
+    pd.testing.assert_frame_equal(transform(doubled, GENES, WELLS, fit), transform(counts, GENES, WELLS, fit))
+
+
 def test_an_empty_well_gets_the_value_of_a_zero_count(counts: np.ndarray) -> None:
     fit = fit_variance_stabilization(counts, GENES, WELLS)
     empty = transform(np.zeros((1, 300)), GENES, ["tc1_A1_H12"], fit)
