@@ -37,13 +37,14 @@ class UnknownModelError(LookupError):
 
 @dataclass(frozen=True)
 class Promotion:
-    """One move of the pointer."""
+    """One move of the pointer; `is_rollback` tells a step back from a promotion."""
 
     version: str
     previous: str | None
     who: str
     when: str
     why: str
+    is_rollback: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,30 +150,39 @@ class ModelRegistry:
         """
         self.folder(version)
         with self._pointer_lock():
-            promotions = self.promotions()
-            promotion = Promotion(
-                version=version,
-                previous=promotions[-1].version if promotions else None,
-                who=who,
-                when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                why=why,
-            )
-            entries = [asdict(entry) for entry in (*promotions, promotion)]
-            body = json.dumps({"version": version, "promotions": entries}, indent=2).encode()
-            write_atomically(self.root / _POINTER, body)
-        return promotion
+            return self._move_pointer(version, who, why, is_rollback=False)
 
     def rollback(self, who: str, why: str) -> Promotion:
-        """Make the model that was current before the current one current again.
+        """Take back the latest promotion that still stands; rolling back twice takes back two.
 
         Raises:
             UnknownModelError: There is no earlier model.
         """
-        promotions = self.promotions()
-        previous = promotions[-1].previous if promotions else None
-        if previous is None:
-            raise UnknownModelError(f"{self.root}: no earlier model to roll back to")
-        return self.promote(previous, who, why)
+        with self._pointer_lock():
+            standing: list[str] = []
+            for move in self.promotions():
+                if move.is_rollback:
+                    standing.pop()
+                else:
+                    standing.append(move.version)
+            if len(standing) < 2:
+                raise UnknownModelError(f"{self.root}: no earlier model to roll back to")
+            return self._move_pointer(self.folder(standing[-2]).name, who, why, is_rollback=True)
+
+    def _move_pointer(self, version: str, who: str, why: str, is_rollback: bool) -> Promotion:
+        moves = self.promotions()
+        promotion = Promotion(
+            version=version,
+            previous=moves[-1].version if moves else None,
+            who=who,
+            when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            why=why,
+            is_rollback=is_rollback,
+        )
+        entries = [asdict(entry) for entry in (*moves, promotion)]
+        body = json.dumps({"version": version, "promotions": entries}, indent=2).encode()
+        write_atomically(self.root / _POINTER, lambda file: file.write(body))
+        return promotion
 
     @contextmanager
     def _pointer_lock(self) -> Iterator[None]:

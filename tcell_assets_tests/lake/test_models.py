@@ -74,3 +74,13 @@ def test_without_a_current_model_the_next_step_is_named(registry: ModelRegistry)
         registry.resolve(None)
     with pytest.raises(UnknownModelError, match="no earlier model"):
         registry.rollback(who="Ada", why="")
+
+
+def test_rolling_back_twice_takes_back_two_promotions(registry: ModelRegistry) -> None:
+    for version in ("model-a", "model-b", "model-c"):
+        _add(registry, version)
+        registry.promote(version, who="Ada", why="better")
+    assert registry.rollback(who="Ada", why="c is wrong").version == "model-b"
+    assert registry.rollback(who="Ada", why="b is wrong too").version == "model-a"
+    with pytest.raises(UnknownModelError, match="no earlier model"):
+        registry.rollback(who="Ada", why="one too many")
