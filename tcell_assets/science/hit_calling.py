@@ -25,7 +25,7 @@ class HitRule:
     Attributes:
         level: q below which a metabolite is called.
         draws: Null sets of wells drawn a replicate pattern; sets drawn twice count once.
-        minimum_matched_pairs: Position-matched pairs below which null 2 is not used.
+        minimum_matched_sets: Different position-matched sets of wells below which null 2 is not used.
         replicate_unit: Replicates are compared across batches, or across plates where a screen has one batch.
         null_rounds: Rounds of the call; from the second on, metabolites already called are left out of the null.
             On simulated screens of 73 active among 364 metabolites (1 000 genes, 5 seeds) 1, 2, 3 and 5 rounds
@@ -36,7 +36,7 @@ class HitRule:
 
     level: float = 0.1
     draws: int = 100_000
-    minimum_matched_pairs: int = 200
+    minimum_matched_sets: int = 200
     replicate_unit: ReplicateUnit = "batch"
     null_rounds: int = 2
     seed: int = 614
@@ -44,7 +44,7 @@ class HitRule:
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
             raise ValueError(f"level must lie between 0 and 1, not {self.level}")
-        for name in ("draws", "minimum_matched_pairs", "null_rounds"):
+        for name in ("draws", "minimum_matched_sets", "null_rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
 
@@ -68,7 +68,6 @@ class _Pattern:
         members: Positions of their wells, m × replicates, columns in the order of `slots`.
         null: Positions of non-replicate wells drawn with the same pattern, sets × replicates.
         matched_null: The same with all wells of a set at one row and column; empty where there are too few.
-        matched_pairs: Position-matched non-replicate pairs that exist between these units.
     """
 
     slots: np.ndarray
@@ -76,7 +75,6 @@ class _Pattern:
     members: np.ndarray
     null: np.ndarray
     matched_null: np.ndarray
-    matched_pairs: int
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def call_hits(
     - statistic: T = mean over pairs (a, b) of replicates in different batches of d_a·d_b, an unbiased estimate
       of the squared effect, because the noise of two batches is independent; strength = √max(T, 0);
     - null 1: T of non-replicate wells drawn with the metabolite's number of wells in each batch; null 2: the
-      same with all wells at one row and column, used when `minimum_matched_pairs` such pairs exist.
+      same with all wells at one row and column, used when `minimum_matched_sets` such sets exist.
       p = (1 + #{T_null ≥ T}) / (1 + #null); `p_replicate` is the larger, `q_replicate` its Benjamini–Hochberg
       value over metabolites. Metabolites called in one round are left out of the next round's null, since
       two strong metabolites that act alike are non-replicates that agree;
@@ -123,9 +121,10 @@ def call_hits(
     Returns:
         One row a metabolite, best rank first: `rank, metabolite, hit_class, reason, n_replicates, strength,
         replicate_statistic, p_null, p_position_matched, p_replicate, q_replicate, direction,
-        direction_standard_error, p_direction, q_direction, q_null, matched_pairs` and, before the adjustment,
-        `replicate_statistic_unadjusted, p_null_unadjusted, q_null_unadjusted, p_replicate_unadjusted,
-        q_replicate_unadjusted`. Statistics without meaning (one replicate, no labels) are NaN.
+        direction_standard_error, p_direction, q_direction, q_null, n_null, n_position_matched` and, before
+        the adjustment, `replicate_statistic_unadjusted, p_null_unadjusted, q_null_unadjusted, p_replicate_unadjusted,
+        q_replicate_unadjusted`. `n_null` and `n_position_matched` count the sets of the two nulls. Statistics
+        without meaning (one replicate, no labels, too few position-matched sets) are NaN.
 
     Raises:
         ValueError: The tables hold different wells, a feature is not finite, or a batch has no usable DMSO.
@@ -209,16 +208,16 @@ def _design(metadata: pd.DataFrame, rule: HitRule) -> _Design:
             np.arange(len(metadata)) if rule.replicate_unit == "plate" else np.flatnonzero(unit == slot)
             for slot in slots
         ]
-        matched_pairs = _count_matched_pairs(wells, np.unique(np.concatenate(candidates)))
-        matched_draws = rule.draws if matched_pairs >= rule.minimum_matched_pairs else 0
+        matched_null = _draw_matched_sets(slots, candidates, wells, rule.draws, generator)
+        if len(matched_null) < rule.minimum_matched_sets:
+            matched_null = matched_null[:0]
         patterns.append(
             _Pattern(
                 slots=slots,
                 metabolites=metabolite[members[:, 0]],
                 members=members,
                 null=_draw_sets(slots, candidates, wells, rule.draws, generator),
-                matched_null=_draw_matched_sets(slots, candidates, wells, matched_draws, generator),
-                matched_pairs=matched_pairs,
+                matched_null=matched_null,
             )
         )
     return _Design(np.asarray(names), wells, tuple(patterns))
@@ -276,21 +275,6 @@ def _distinct_non_replicates(sets: np.ndarray, slots: np.ndarray, wells: _Wells)
     return np.unique(ordered, axis=0)
 
 
-def _count_matched_pairs(wells: _Wells, among: np.ndarray) -> int:
-    """Pairs of wells in two different units, at one position, of different metabolites."""
-    frame = pd.DataFrame(
-        {"unit": wells.unit, "position": wells.position, "metabolite": wells.metabolite}
-    ).iloc[among]
-
-    def same(columns: list[str]) -> int:
-        sizes = frame.groupby(columns).size().to_numpy()
-        return int((sizes * (sizes - 1) // 2).sum())
-
-    across_units = same(["position"]) - same(["position", "unit"])
-    replicates = same(["position", "metabolite"]) - same(["position", "metabolite", "unit"])
-    return across_units - replicates
-
-
 def _agreement(displaced: np.ndarray, sets: np.ndarray, slots: np.ndarray) -> np.ndarray:
     """Mean of d_a·d_b over the pairs of a set in different units, for every set."""
     units = np.unique(slots)
@@ -321,11 +305,10 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
     """Replicate statistic, p of both nulls and q of every metabolite, in the order of the design's names."""
     count = len(design.names)
     statistic = np.full(count, np.nan)
-    matched_pairs = np.zeros(count, dtype=int)
+    n_null, n_matched = np.zeros(count, dtype=int), np.zeros(count, dtype=int)
     scored = []
     for pattern in design.patterns:
         statistic[pattern.metabolites] = _agreement(displaced, pattern.members, pattern.slots)
-        matched_pairs[pattern.metabolites] = pattern.matched_pairs
         scored.append(
             (
                 _agreement(displaced, pattern.null, pattern.slots),
@@ -338,9 +321,11 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
         for pattern, (null, matched) in zip(design.patterns, scored, strict=True):
             observed = statistic[pattern.metabolites]
             kept = ~called[design.wells.metabolite[pattern.null]].any(axis=1)
+            n_null[pattern.metabolites] = kept.sum()
             p_null[pattern.metabolites] = _share_at_least(observed, null[kept])
             if len(matched):
                 kept = ~called[design.wells.metabolite[pattern.matched_null]].any(axis=1)
+                n_matched[pattern.metabolites] = kept.sum()
                 p_matched[pattern.metabolites] = _share_at_least(observed, matched[kept])
         p_replicate = np.fmax(p_null, p_matched)
         q_replicate = _benjamini_hochberg(p_replicate)
@@ -359,7 +344,8 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
             "p_replicate": p_replicate,
             "q_replicate": q_replicate,
             "q_null": _benjamini_hochberg(p_null),
-            "matched_pairs": matched_pairs,
+            "n_null": n_null,
+            "n_position_matched": n_matched,
         }
     )
 
@@ -381,8 +367,6 @@ def _projection(displaced: np.ndarray, metadata: pd.DataFrame, design: _Design, 
 
 def _concordant_minimum(projection: np.ndarray, sets: np.ndarray) -> np.ndarray:
     """Smallest projection of a set where all have one sign, with that sign; 0 where signs differ."""
-    if not len(sets):
-        return np.empty(0)
     members = projection[sets]
     return np.asarray(np.maximum(members.min(axis=1), 0.0) + np.minimum(members.max(axis=1), 0.0))
 
@@ -401,15 +385,12 @@ def _direction(projection: np.ndarray, design: _Design, called: np.ndarray) -> p
     p = np.full(count, np.nan)
     for pattern in design.patterns:
         observed = _concordant_minimum(projection, pattern.members)
-        sides = []
-        for sets in (pattern.null, pattern.matched_null):
-            if len(sets):
-                null = _concordant_minimum(
-                    projection, sets[~called[design.wells.metabolite[sets]].any(axis=1)]
-                )
-                upper, lower = _share_at_least(observed, null), _share_at_least(-observed, -null)
-                sides.append(np.minimum(1.0, 2 * np.minimum(upper, lower)))
-        p[pattern.metabolites] = np.max(sides, axis=0)
+        of_nulls = []
+        for sets in (pattern.null, pattern.matched_null)[: 1 + bool(len(pattern.matched_null))]:
+            null = _concordant_minimum(projection, sets[~called[design.wells.metabolite[sets]].any(axis=1)])
+            upper, lower = _share_at_least(observed, null), _share_at_least(-observed, -null)
+            of_nulls.append(np.minimum(1.0, 2 * np.minimum(upper, lower)))
+        p[pattern.metabolites] = np.max(of_nulls, axis=0)
     values = (direction, pooled / np.sqrt(n), p, _benjamini_hochberg(p))
     return pd.DataFrame(dict(zip(columns, values, strict=True)))
 
@@ -418,7 +399,7 @@ def _with_metabolites_without_wells(calls: pd.DataFrame, treated: pd.Series) -> 
     """Adds an empty row for every metabolite whose wells all failed quality control."""
     everything = pd.DataFrame({"metabolite": sorted(set(treated.astype(str)))})
     calls = everything.merge(calls, on="metabolite", how="left", validate="one_to_one")
-    for column in ("n_replicates", "matched_pairs"):
+    for column in ("n_replicates", "n_null", "n_position_matched"):
         calls[column] = calls[column].fillna(0).astype(int)
     return calls
 
@@ -435,7 +416,12 @@ def _class_and_reason(call: Mapping[Hashable, Any], rule: HitRule) -> tuple[str,
         )
     agreement = f"q {call['q_replicate']:.2g}"
     if call["q_replicate"] < level:
-        agree = f"{n} replicates agree beyond chance and position ({agreement})"
+        beyond = (
+            "chance and position"
+            if call["n_position_matched"]
+            else "chance; too few wells share a position to test it"
+        )
+        agree = f"{n} replicates agree beyond {beyond} ({agreement})"
         if np.isnan(call["direction"]):
             return "active_other", f"{agree}; no direction, because wells of both labels are missing"
         along = (

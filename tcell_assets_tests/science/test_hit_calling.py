@@ -82,7 +82,7 @@ def test_the_statistic_is_the_mean_product_over_replicate_pairs_of_different_bat
 def test_p_values_are_the_shares_of_non_replicate_pairs_that_agree_at_least_as_well() -> None:
     wells = screen_layout(plates=3, rows=4, columns=8)
     features = noise_features(wells, seed=3)
-    rule = HitRule(draws=200_000, minimum_matched_pairs=100)
+    rule = HitRule(draws=200_000, minimum_matched_sets=100)
     calls = call_hits(features, features, wells, rule=rule).set_index("metabolite")
 
     z = features.drop(columns="well_id").to_numpy()
@@ -203,6 +203,23 @@ def test_a_screen_of_one_batch_can_be_called_across_plates() -> None:
     features = with_effect(noise_features(wells), wells, chosen, 12.0)
     calls = call_hits(features, features, wells, rule=HitRule(draws=20_000, replicate_unit="plate"))
     assert set(calls.loc[calls["hit_class"].isin(HIT_CLASSES), "metabolite"]) >= set(chosen)
+
+
+def test_a_hit_whose_position_could_not_be_tested_says_so() -> None:
+    wells = screen_layout(plates=1)
+    features = with_effect(noise_features(wells), wells, ["m0_3_4"], 30.0)
+    call = call_hits(features, features, wells, rule=QUICK).set_index("metabolite").loc["m0_3_4"]
+    assert call["hit_class"] in HIT_CLASSES
+    assert np.isnan(call["p_position_matched"])
+    assert "too few wells share a position to test it" in call["reason"]
+
+
+def test_one_metabolite_alone_has_no_null_and_is_no_hit() -> None:
+    wells = screen_layout(plates=1, rows=2, columns=2)
+    wells.loc[wells["metabolite"] == "m0_1_1", "metabolite"] = "m0_0_1"
+    features = noise_features(wells)
+    calls = call_hits(features, features, wells, rule=QUICK)
+    assert calls[["hit_class", "p_replicate", "n_null"]].to_numpy().tolist() == [["inactive", 1.0, 0]]
 
 
 def test_a_screen_without_labels_has_no_direction_but_has_hits() -> None:
