@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pydantic import Field
 from upath import UPath
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 GPU_POOL = "gpu"
 # What the platform itself writes below the storage root; history and logs beside them are Dagster's.
 WRITTEN_FOLDERS = ("lake", "models", "checkpoints")
+
+# Dagster sets the storage up once for the assets and once more for the IO manager that holds it.
+_RUNS_THAT_HOLD_THEIR_BATCH: set[str] = set()
 
 # On Kubernetes (dagster-k8s) each step that runs the network asks for one GPU; other launchers ignore the tag.
 GPU_OP_TAGS: dict[str, Any] = {
@@ -62,17 +66,23 @@ class Storage(dg.ConfigurableResource):
         return ModelRegistry(self._present_root() / "models")
 
     @contextmanager
-    def locked(self, *batches: str) -> Iterator[None]:
-        """Hold batches, so that two runs on one of them take turns and never leave one table of each.
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Storage"]:
+        """Hold the batch of a run for as long as it lasts.
 
-        On an object store nothing is held.
+        Two runs on one batch take turns, so that they never leave one table of each. The lock is the kernel's: it
+        ends with its process, however that ends. On an object store nothing is held.
         """
-        root = self._present_root()
-        if not is_local(root):
-            yield
+        root, run = self._present_root(), context.run
+        batch = run.tags.get(PARTITION_NAME_TAG) if run is not None else None
+        if run is None or batch is None or not is_local(root) or run.run_id in _RUNS_THAT_HOLD_THEIR_BATCH:
+            yield self
             return
-        with locked(*(Path(root.path) / "locks" / f"{batch}.lock" for batch in batches)):
-            yield
+        with locked(Path(root.path) / "locks" / f"{batch}.lock"):
+            _RUNS_THAT_HOLD_THEIR_BATCH.add(run.run_id)
+            try:
+                yield self
+            finally:
+                _RUNS_THAT_HOLD_THEIR_BATCH.discard(run.run_id)
 
     def sweep(self) -> list[str]:
         """Delete what killed writers left, and return the names of what was deleted."""
