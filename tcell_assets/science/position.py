@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse, stats
 
 from tcell_assets.science.plate_geometry import row_number
-from tcell_assets.science.well_join import rows_for_wells
+from tcell_assets.science.well_join import rows_for_wells, usable_wells
 
 Verdict = Literal["ok", "watch", "confounded"]
 VERDICTS: tuple[Verdict, ...] = ("ok", "watch", "confounded")
@@ -177,16 +177,14 @@ def adjust_for_position(
         Float64 frame of the same index and columns. A missing value stays missing.
 
     Raises:
-        ValueError: see `resolve_adjustment`; or a well is missing from `wells`.
+        ValueError: see `resolve_adjustment`; or a well is missing from `wells` or from `usable`.
     """
     method = resolve_adjustment(adjustment, verdict)
     adjusted = values.astype(np.float64)
     if method == "none":
         return adjusted
     layout = rows_for_wells(wells, values.index, "wells")
-    counted = (
-        np.ones(len(values), bool) if usable is None else usable.reindex(values.index).to_numpy(dtype=bool)
-    )
+    counted = usable_wells(usable, values.index).to_numpy()
     result = adjusted.to_numpy(copy=True)
     row, column = layout["row"].map(row_number).to_numpy() - 1, layout["column"].to_numpy() - 1
     plate_code = layout.groupby(["batch", "plate"], sort=False).ngroup().to_numpy()

@@ -225,7 +225,8 @@ def simulate_expression_for(wells: pd.DataFrame, n_genes: int = 2541, seed: int 
     in_programme = {
         name: weights * (gene_truth["programme"] == name) for name in gene_truth["programme"].unique()
     }
-    activation = 2.0 * (targets["tscore"] + targets["pseudotime"]).to_numpy() / 2
+    # One standard deviation of a target stands for two of the well-to-well noise, so that it can be learnt.
+    activation = (targets["tscore"] + targets["pseudotime"]).to_numpy()
     log2_mean = (
         base
         + activation[:, None] * (in_programme["activation"] + in_programme["resting"]).to_numpy()

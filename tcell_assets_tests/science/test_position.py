@@ -67,7 +67,9 @@ def test_the_published_screen_is_confounded_with_the_published_figures() -> None
 @pytest.mark.parametrize("preset", ["clean", "null", "dead_wells", "sparse"])
 def test_a_randomised_layout_is_ok(preset: PresetName, seed: int) -> None:
     screen = simulate_screen(SimulationSettings(preset=preset, n_genes=100, seed=seed))
-    values = targets(screen).assign(total_umi=np.asarray(screen.counts.sum(axis=1)).ravel())
+    values = targets(screen)[["tscore", "is_activated"]].assign(
+        total_umi=np.asarray(screen.counts.sum(axis=1)).ravel()
+    )
     assert worst_verdict(position_audit(values, screen.wells, FAST)) == "ok"
 
 
@@ -75,7 +77,7 @@ def test_a_randomised_layout_is_ok(preset: PresetName, seed: int) -> None:
 def test_a_confounded_screen_is_called_so_and_its_replicates_agree_only_unadjusted(seed: int) -> None:
     screen = simulate_screen(SimulationSettings(preset="confounded", n_genes=300, seed=seed))
     values = targets(screen)
-    audit = position_audit(values, screen.wells, FAST)
+    audit = position_audit(values[["tscore", "is_activated"]], screen.wells, FAST)
     assert worst_verdict(audit) == "confounded"
     adjusted = adjust_for_position(values[SCORES], screen.wells, "auto", verdict=worst_verdict(audit))
     assert replicate_correlation(values["tscore"], screen.wells) > 0.4
@@ -210,6 +212,13 @@ def test_wells_that_failed_are_adjusted_but_enter_no_median() -> None:
     )
     np.testing.assert_allclose(clean.iloc[30:], dirty.iloc[30:])
     np.testing.assert_allclose(dirty.iloc[:30] - clean.iloc[:30], 1000.0)
+
+
+def test_a_well_without_a_verdict_of_quality_control_is_refused() -> None:
+    wells = one_plate()
+    values = pd.DataFrame({"x": 0.0}, index=wells["well_id"])
+    with pytest.raises(ValueError, match=r"1 well\(s\) have no verdict: tc1_A1_A1"):
+        adjust_for_position(values, wells, "plate_median", usable=pd.Series(True, index=values.index[1:]))
 
 
 def test_permuting_wells_and_features_changes_no_adjusted_value(confounded: SimulatedScreen) -> None:
