@@ -55,6 +55,8 @@ class _Wells:
 
     metabolite: np.ndarray
     unit: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
     position: np.ndarray
 
 
@@ -65,14 +67,16 @@ class _Pattern:
     Attributes:
         slots: Unit of each replicate column: the batch's code, or a number that any plate may take.
         metabolites: Codes of the metabolites, m.
-        members: Positions of their wells, m × replicates, columns in the order of `slots`.
-        null: Positions of non-replicate wells drawn with the same pattern, sets × replicates.
+        members: Places of their wells in the table, m × replicates, columns in the order of `slots`.
+        shares_position: (m,) whether replicates in different units lie in one row or one column.
+        null: Places of non-replicate wells drawn with the same pattern, sets × replicates.
         matched_null: The same with all wells of a set at one row and column; empty where there are too few.
     """
 
     slots: np.ndarray
     metabolites: np.ndarray
     members: np.ndarray
+    shares_position: np.ndarray
     null: np.ndarray
     matched_null: np.ndarray
 
@@ -101,7 +105,8 @@ def call_hits(
     - statistic: T = mean over pairs (a, b) of replicates in different batches of d_a·d_b, an unbiased estimate
       of the squared effect, because the noise of two batches is independent; strength = √max(T, 0);
     - null 1: T of non-replicate wells drawn with the metabolite's number of wells in each batch; null 2: the
-      same with all wells at one row and column, used when `minimum_matched_sets` such sets exist.
+      same with all wells at one row and column, used for metabolites whose replicates share a row or a column
+      (a position they do not share cannot make them agree) when `minimum_matched_sets` such sets exist.
       p = (1 + #{T_null ≥ T}) / (1 + #null); `p_replicate` is the larger, `q_replicate` its Benjamini–Hochberg
       value over metabolites. Metabolites called in one round are left out of the next round's null, since
       two strong metabolites that act alike are non-replicates that agree;
@@ -121,10 +126,12 @@ def call_hits(
     Returns:
         One row a metabolite, best rank first: `rank, metabolite, hit_class, reason, n_replicates, strength,
         replicate_statistic, p_null, p_position_matched, p_replicate, q_replicate, direction,
-        direction_standard_error, p_direction, q_direction, q_null, n_null, n_position_matched` and, before
+        direction_standard_error, p_direction, q_direction, q_null, n_null, n_position_matched,
+        replicates_share_position` and, before
         the adjustment, `replicate_statistic_unadjusted, p_null_unadjusted, q_null_unadjusted, p_replicate_unadjusted,
-        q_replicate_unadjusted`. `n_null` and `n_position_matched` count the sets of the two nulls. Statistics
-        without meaning (one replicate, no labels, too few position-matched sets) are NaN.
+        q_replicate_unadjusted`. `n_null` and `n_position_matched` count the sets of the two nulls,
+        `replicates_share_position` says whether null 2 is called for. Statistics without meaning (one replicate,
+        no labels, null 2 not used) are NaN.
 
     Raises:
         ValueError: The tables hold different wells, a feature is not finite, or a batch has no usable DMSO.
@@ -182,12 +189,14 @@ def _displacements(
 
 def _design(metadata: pd.DataFrame, rule: HitRule) -> _Design:
     metabolite, names = pd.factorize(metadata["metabolite"].astype(str), sort=True)
-    position, _ = pd.factorize(metadata["row"].astype(str) + " " + metadata["column"].astype(str), sort=True)
+    row, _ = pd.factorize(metadata["row"].astype(str), sort=True)
+    column, _ = pd.factorize(metadata["column"].astype(str), sort=True)
+    position = row * (column.max(initial=0) + 1) + column
     unit_names = metadata["batch"].astype(str)
     if rule.replicate_unit == "plate":
         unit_names = unit_names + " " + metadata["plate"].astype(str)
     unit, _ = pd.factorize(unit_names, sort=True)
-    wells = _Wells(metabolite, unit, position)
+    wells = _Wells(metabolite, unit, row, column, position)
 
     order = np.lexsort((unit, metabolite))
     members_of = np.split(order, np.flatnonzero(np.diff(metabolite[order])) + 1) if len(order) else []
@@ -216,11 +225,19 @@ def _design(metadata: pd.DataFrame, rule: HitRule) -> _Design:
                 slots=slots,
                 metabolites=metabolite[members[:, 0]],
                 members=members,
+                shares_position=_shares_position(slots, members, wells),
                 null=_draw_sets(slots, candidates, wells, rule.draws, generator),
                 matched_null=matched_null,
             )
         )
     return _Design(np.asarray(names), wells, tuple(patterns))
+
+
+def _shares_position(slots: np.ndarray, members: np.ndarray, wells: _Wells) -> np.ndarray:
+    """Whether any two replicates of a metabolite in different slots lie in one row or one column."""
+    across = slots[:, None] != slots
+    same = [axis[members][:, :, None] == axis[members][:, None, :] for axis in (wells.row, wells.column)]
+    return np.asarray(((same[0] | same[1]) & across).any(axis=(1, 2)))
 
 
 def _plates_as_equals(members: np.ndarray, plates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -306,9 +323,11 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
     count = len(design.names)
     statistic = np.full(count, np.nan)
     n_null, n_matched = np.zeros(count, dtype=int), np.zeros(count, dtype=int)
+    shares_position = np.zeros(count, dtype=bool)
     scored = []
     for pattern in design.patterns:
         statistic[pattern.metabolites] = _agreement(displaced, pattern.members, pattern.slots)
+        shares_position[pattern.metabolites] = pattern.shares_position
         scored.append(
             (
                 _agreement(displaced, pattern.null, pattern.slots),
@@ -325,8 +344,9 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
             p_null[pattern.metabolites] = _share_at_least(observed, null[kept])
             if len(matched):
                 kept = ~called[design.wells.metabolite[pattern.matched_null]].any(axis=1)
-                n_matched[pattern.metabolites] = kept.sum()
-                p_matched[pattern.metabolites] = _share_at_least(observed, matched[kept])
+                tested = pattern.metabolites[pattern.shares_position]
+                n_matched[tested] = kept.sum()
+                p_matched[tested] = _share_at_least(statistic[tested], matched[kept])
         p_replicate = np.fmax(p_null, p_matched)
         q_replicate = _benjamini_hochberg(p_replicate)
         now = q_replicate < rule.level
@@ -346,6 +366,7 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
             "q_null": _benjamini_hochberg(p_null),
             "n_null": n_null,
             "n_position_matched": n_matched,
+            "replicates_share_position": shares_position,
         }
     )
 
@@ -385,14 +406,22 @@ def _direction(projection: np.ndarray, design: _Design, called: np.ndarray) -> p
     p = np.full(count, np.nan)
     for pattern in design.patterns:
         observed = _concordant_minimum(projection, pattern.members)
-        of_nulls = []
-        for sets in (pattern.null, pattern.matched_null)[: 1 + bool(len(pattern.matched_null))]:
-            null = _concordant_minimum(projection, sets[~called[design.wells.metabolite[sets]].any(axis=1)])
-            upper, lower = _share_at_least(observed, null), _share_at_least(-observed, -null)
-            of_nulls.append(np.minimum(1.0, 2 * np.minimum(upper, lower)))
-        p[pattern.metabolites] = np.max(of_nulls, axis=0)
+        p[pattern.metabolites] = _both_sides(projection, observed, pattern.null, design, called)
+        if len(pattern.matched_null):
+            matched = _both_sides(projection, observed, pattern.matched_null, design, called)
+            tested = pattern.metabolites[pattern.shares_position]
+            p[tested] = np.maximum(p[tested], matched[pattern.shares_position])
     values = (direction, pooled / np.sqrt(n), p, _benjamini_hochberg(p))
     return pd.DataFrame(dict(zip(columns, values, strict=True)))
+
+
+def _both_sides(
+    projection: np.ndarray, observed: np.ndarray, sets: np.ndarray, design: _Design, called: np.ndarray
+) -> np.ndarray:
+    """Two-sided p of concordant minima against those of null sets without called metabolites."""
+    null = _concordant_minimum(projection, sets[~called[design.wells.metabolite[sets]].any(axis=1)])
+    upper, lower = _share_at_least(observed, null), _share_at_least(-observed, -null)
+    return np.minimum(1.0, 2 * np.minimum(upper, lower))
 
 
 def _with_metabolites_without_wells(calls: pd.DataFrame, treated: pd.Series) -> pd.DataFrame:
@@ -401,6 +430,7 @@ def _with_metabolites_without_wells(calls: pd.DataFrame, treated: pd.Series) -> 
     calls = everything.merge(calls, on="metabolite", how="left", validate="one_to_one")
     for column in ("n_replicates", "n_null", "n_position_matched"):
         calls[column] = calls[column].fillna(0).astype(int)
+    calls["replicates_share_position"] = calls["replicates_share_position"].eq(True)
     return calls
 
 
@@ -416,11 +446,12 @@ def _class_and_reason(call: Mapping[Hashable, Any], rule: HitRule) -> tuple[str,
         )
     agreement = f"q {call['q_replicate']:.2g}"
     if call["q_replicate"] < level:
-        beyond = (
-            "chance and position"
-            if call["n_position_matched"]
-            else "chance; too few wells share a position to test it"
-        )
+        if call["n_position_matched"]:
+            beyond = "chance and position"
+        elif call["replicates_share_position"]:
+            beyond = "chance; too few wells share a position to test it"
+        else:
+            beyond = "chance, at different rows and columns"
         agree = f"{n} replicates agree beyond {beyond} ({agreement})"
         if np.isnan(call["direction"]):
             return "active_other", f"{agree}; no direction, because wells of both labels are missing"
