@@ -63,7 +63,9 @@ def simulate_truth(truth: Truth, seed: int, wells: int = 384, genes: int = 256) 
     table["is_activated"] = (table["pseudotime"] > table["pseudotime"].quantile(0.37)).astype(float)
     table["activation_score"] = scores.sum(axis=1)
     names = tuple(f"gene_{i:04d}" for i in range(genes))
-    return TrainingData(expression.astype(np.float32), names, table, {"tc1": f"{truth}-{seed}", "tc2": f"{truth}-{seed}"})
+    return TrainingData(
+        expression.astype(np.float32), names, table, {"tc1": f"{truth}-{seed}", "tc2": f"{truth}-{seed}"}
+    )
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

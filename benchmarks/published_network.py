@@ -65,10 +65,14 @@ def published_training_step(
 
 
 @torch.no_grad()
-def published_evaluation(network: PublishedNetwork, expression: Tensor, batch_size: int) -> list[tuple[Tensor, ...]]:
+def published_evaluation(
+    network: PublishedNetwork, expression: Tensor, batch_size: int
+) -> list[tuple[Tensor, ...]]:
     """One forward pass over the wells in evaluation mode."""
     network.eval()
-    return [network(expression[start : start + batch_size]) for start in range(0, len(expression), batch_size)]
+    return [
+        network(expression[start : start + batch_size]) for start in range(0, len(expression), batch_size)
+    ]
 
 
 def published_saliency(network: PublishedNetwork, expression: Tensor, batch_size: int) -> Tensor:

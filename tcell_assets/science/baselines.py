@@ -19,7 +19,7 @@ PREDICTION_OF_TARGET = {
     LEGACY_TARGET: "pred_activation",
 }
 RIDGE_PENALTIES = np.logspace(-1, 5, 13)
-LOGISTIC_INVERSE_PENALTIES = np.logspace(-5, 1, 7)
+LOGISTIC_INVERSE_PENALTIES = np.logspace(-5, 1, 7).tolist()
 
 
 def compare_with_linear_baselines(data: TrainingData, model: TrainedModel, compute: Compute) -> pd.DataFrame:
@@ -37,8 +37,9 @@ def compare_with_linear_baselines(data: TrainingData, model: TrainedModel, compu
         A row a trained target: `target, metric` (`r2` or `auroc`), `transformer, linear` (which of the two linear
         models it is says `linear_model`), `n_wells` held out. AUROC is NaN where only one label was held out.
     """
-    from sklearn.linear_model import LogisticRegressionCV, RidgeCV
+    from sklearn.linear_model import LogisticRegression, RidgeCV
     from sklearn.metrics import r2_score, roc_auc_score
+    from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -54,10 +55,10 @@ def compare_with_linear_baselines(data: TrainingData, model: TrainedModel, compu
         transformer = predictions[PREDICTION_OF_TARGET[target]].to_numpy(dtype=float)
         if target == LABEL_TARGET:
             metric, name = roc_auc_score, "logistic"
-            linear = make_pipeline(
-                StandardScaler(),
-                LogisticRegressionCV(Cs=LOGISTIC_INVERSE_PENALTIES, scoring="neg_log_loss", max_iter=1_000),
+            search = GridSearchCV(
+                LogisticRegression(max_iter=1_000), {"C": LOGISTIC_INVERSE_PENALTIES}, scoring="neg_log_loss"
             )
+            linear = make_pipeline(StandardScaler(), search)
         else:
             metric, name = r2_score, "ridge"
             linear = make_pipeline(StandardScaler(), RidgeCV(RIDGE_PENALTIES))

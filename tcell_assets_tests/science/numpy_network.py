@@ -27,7 +27,9 @@ def numpy_forward(
         attended = _attention(tokens, w, prefix + "attention.", heads)
         tokens = _layer_norm(tokens + attended, w, prefix + "attention_norm.")
         hidden = np.maximum(_linear(tokens, w, prefix + "feed_forward.0."), 0)
-        tokens = _layer_norm(tokens + _linear(hidden, w, prefix + "feed_forward.3."), w, prefix + "feed_forward_norm.")
+        tokens = _layer_norm(
+            tokens + _linear(hidden, w, prefix + "feed_forward.3."), w, prefix + "feed_forward_norm."
+        )
     pooled = tokens.mean(axis=1)
     latent = _linear(np.maximum(_linear(pooled, w, "latent_mlp.0."), 0), w, "latent_mlp.3.")
     if "linear_path.weight" in w:

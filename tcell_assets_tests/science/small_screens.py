@@ -34,7 +34,9 @@ def small_screen(wells: int = 60, genes: int = 12, seed: int = 0) -> TrainingDat
             "activation_score": 40 + 7 * scores.sum(axis=1),
         }
     )
-    return TrainingData(expression, tuple(f"GENE{i}" for i in range(genes)), table, {"tc1": "hash-1", "tc2": "hash-2"})
+    return TrainingData(
+        expression, tuple(f"GENE{i}" for i in range(genes)), table, {"tc1": "hash-1", "tc2": "hash-2"}
+    )
 
 
 def small_settings(preset: str = "published", **overrides: Any) -> TrainingSettings:
@@ -49,4 +51,6 @@ def small_model(data: TrainingData | None = None, **overrides: Any) -> TrainedMo
 
 def expression_frame(data: TrainingData) -> pd.DataFrame:
     """The expression as the platform passes it between packages."""
-    return pd.DataFrame(data.expression, index=pd.Index(data.wells["well_id"], name="well_id"), columns=list(data.genes))
+    return pd.DataFrame(
+        data.expression, index=pd.Index(data.wells["well_id"], name="well_id"), columns=list(data.genes)
+    )

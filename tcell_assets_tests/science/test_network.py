@@ -26,7 +26,9 @@ def weights_of(network: ExpressionTransformer) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("linear_path", [False, True])
 @pytest.mark.parametrize("use_zscore", [False, True])
-def test_every_output_equals_an_independent_float64_implementation(linear_path: bool, use_zscore: bool) -> None:
+def test_every_output_equals_an_independent_float64_implementation(
+    linear_path: bool, use_zscore: bool
+) -> None:
     network, expression = published_size_network(linear_path=linear_path)
     scaler = {}
     if use_zscore:
@@ -57,7 +59,9 @@ def test_every_head_is_a_linear_map_of_the_exported_latent() -> None:
         output = network(torch.from_numpy(expression))
         torch.testing.assert_close(network.scores_head(output.latent), output.scores)
         torch.testing.assert_close(network.is_activated_head(output.latent)[:, 0], output.is_activated)
-        torch.testing.assert_close(network.activation_score_head(output.latent)[:, 0], output.activation_score)
+        torch.testing.assert_close(
+            network.activation_score_head(output.latent)[:, 0], output.activation_score
+        )
 
 
 def test_training_drops_nothing_inside_attention_unless_asked_to() -> None:
@@ -73,7 +77,9 @@ def test_training_memory_does_not_hold_genes_by_genes_weights() -> None:
     genes, d_model = 512, 128
     attention = FullAttention(NetworkSettings()).train()
     saved: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor.numel()) or tensor, lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: saved.append(tensor.numel()) or tensor, lambda t: t
+    ):
         attention(torch.randn(1, genes, d_model))
     assert max(saved) <= 3 * genes * d_model < genes * genes * attention.heads
 
@@ -124,7 +130,9 @@ def test_pooling_heads_and_latent_stay_fp32_under_bf16() -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         output = network(torch.from_numpy(expression))
     assert {value.dtype for value in output} == {torch.float32}
-    recomputed = torch.nn.functional.linear(output.latent, network.scores_head.weight, network.scores_head.bias)
+    recomputed = torch.nn.functional.linear(
+        output.latent, network.scores_head.weight, network.scores_head.bias
+    )
     torch.testing.assert_close(recomputed, output.scores, rtol=0, atol=1e-6)
 
 
