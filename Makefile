@@ -15,7 +15,7 @@ UV := $(BIN)/uv
 UV_INSTALL := $(UV) pip install --quiet --torch-backend=$(TORCH_BACKEND)
 endif
 
-.PHONY: help install demo test test-slow check format lock clean
+.PHONY: help install demo test test-slow check docs format lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -42,6 +42,9 @@ test: check  ## The tests
 
 test-slow: install  ## The long suites: browser, kill storms, generated inputs
 	$(BIN)/python -m pytest -m slow
+
+docs: install  ## Build the documentation site into site/, with the assets generated from the code
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: install  ## Format and mend what ruff can mend
 	$(BIN)/ruff format .
