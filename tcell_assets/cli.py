@@ -12,9 +12,12 @@ import click
 # name -> (module in tcell_assets.commands, first line of its help). `tcell --help` must not import dagster or torch:
 # that would take it from 0.2 s to 4 s.
 COMMANDS = {
+    "backfill": ("backfill", "Bring many batches up to date, with a summary."),
+    "benchmark": ("benchmark", "Time the engine against the published network on this machine."),
     "demo": ("demo", "Simulate a small screen and materialize every asset."),
     "import": ("importing", "Turn a published-layout folder into one landing folder a batch."),
     "ingest": ("jobs", "Read and check batches of the landing zone."),
+    "models": ("models", "List the model versions, promote one, or roll back."),
     "run": ("drop_in", "Do what the published script did, on its files, through the assets."),
     "score": ("jobs", "Score batches with the current model."),
     "screen": ("jobs", "Sum up metabolites and genes over all scored batches."),

@@ -57,6 +57,11 @@ class Platform:
         register_batches(self.instance, landed)
         return landed
 
+    def assets_of(self, job: str) -> list[str]:
+        """Return the assets that a job makes, sorted."""
+        layer = self.definitions.resolve_job_def(job).asset_layer
+        return sorted(key.to_user_string() for key in layer.selected_asset_keys)
+
     def forget_other_batches(self, batches: Sequence[str]) -> None:
         """Remove tables of batches that are not among `batches`, so that screen tables hold these and no others."""
         lake = self.storage.lake()
