@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FINITE_LOSSES = "finite_losses"
 NOT_WORSE = "validation_loss_not_worse"
+PREDICTIONS = "well_predictions"
 SCORED_BY_CURRENT = "scored_by_current_model"
 
 PROMOTION_CHECKS = [
@@ -34,30 +35,36 @@ PROMOTION_CHECKS = [
 ]
 
 
-def _batch_check(name: str, description: str) -> dg.AssetCheckSpec:
+def batch_check(asset: str, name: str, description: str, blocking: bool = False) -> dg.AssetCheckSpec:
+    """Return a check of a batch table that keeps a result for every batch."""
     with warnings.catch_warnings():
-        # Without the partition a check would show the last scored batch alone; Dagster calls this a preview feature.
+        # Without the partition a check would show the last batch alone; Dagster calls this a preview feature.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(
-            name, asset="well_predictions", description=description, partitions_def=screening_batches
+            name, asset=asset, description=description, blocking=blocking, partitions_def=screening_batches
         )
 
 
 SCORING_CHECKS = [
-    _batch_check(
-        "model_genes_present", "Every gene of the model is measured; missing ones are named. Blocks scoring."
+    batch_check(
+        PREDICTIONS,
+        "model_genes_present",
+        "Every gene of the model is measured; missing ones are named. Blocks scoring.",
     ),
-    _batch_check(
+    batch_check(
+        PREDICTIONS,
         "value_kind_as_trained",
         "Values look like what the model was trained on, VST or counts. Blocks scoring.",
     ),
-    _batch_check("dmso_wells_present", "The batch has usable DMSO wells. Blocks scoring."),
-    _batch_check(
+    batch_check(PREDICTIONS, "dmso_wells_present", "The batch has usable DMSO wells. Blocks scoring."),
+    batch_check(
+        PREDICTIONS,
         "no_drift_from_training",
         "Gene means of the batch and of its DMSO wells lie near the training wells'. A warning unless the run's "
         "configuration makes it block.",
     ),
-    _batch_check(
+    batch_check(
+        PREDICTIONS,
         SCORED_BY_CURRENT,
         "The predictions were made by the current model; others are out of date. A warning.",
     ),
@@ -77,7 +84,7 @@ def new_data_checks(
         yield from selected(
             context,
             dg.AssetCheckResult(
-                asset_key="well_predictions",
+                asset_key=PREDICTIONS,
                 check_name=finding.guard,
                 passed=finding.passed,
                 severity=severity,
@@ -106,7 +113,7 @@ def selected(context: dg.AssetExecutionContext, result: dg.AssetCheckResult) -> 
 def scored_by_current_check(version: str, current: str | None) -> dg.AssetCheckResult:
     """Return the check that a freshly scored batch was scored by the current model."""
     return dg.AssetCheckResult(
-        asset_key="well_predictions",
+        asset_key=PREDICTIONS,
         check_name=SCORED_BY_CURRENT,
         passed=version == current,
         severity=dg.AssetCheckSeverity.WARN,
@@ -115,25 +122,23 @@ def scored_by_current_check(version: str, current: str | None) -> dg.AssetCheckR
 
 
 def report_stale_predictions(instance: dg.DagsterInstance, lake: Lake, current: str) -> list[str]:
-    """Show for every batch whether the current model scored it, and return those it did not.
+    """Show on every batch that another model scored it, and return those batches.
 
-    Called when the current model changes: the batches' own runs cannot know of it.
+    Called when the current model changes: the batches' own runs cannot know of it. An observation, as Dagster keeps
+    one run-less result a check and batch and refuses the second.
     """
     stale = []
-    for batch in lake.batches("well_predictions"):
-        version = str(lake.lineage("well_predictions", batch).model_version)
+    for batch in lake.batches(PREDICTIONS):
+        version = str(lake.lineage(PREDICTIONS, batch).model_version)
         if version != current:
             stale.append(batch)
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey("well_predictions"),
-                check_name=SCORED_BY_CURRENT,
-                passed=version == current,
-                severity=dg.AssetCheckSeverity.WARN,
-                description=f"scored by {version}; current is {current}",
-                partition=batch,
+            instance.report_runless_asset_event(
+                dg.AssetObservation(
+                    PREDICTIONS,
+                    partition=batch,
+                    metadata={"out_of_date": True, "scored_by": version, "current_model": current},
+                )
             )
-        )
     return stale
 
 

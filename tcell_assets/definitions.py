@@ -8,19 +8,37 @@ import dagster as dg
 
 from tcell_assets.assets.ingest import ingest_batch, plate_files
 from tcell_assets.assets.model import train_model
+from tcell_assets.assets.quality import (
+    adjusted_embeddings,
+    adjusted_expression,
+    check_quality,
+    design_audit,
+    plate_similarity,
+    position_audit,
+    screen_position_audit,
+)
 from tcell_assets.assets.scoring import dmso_distances, score_wells
 from tcell_assets.assets.screen import gene_importance_ranking, metabolite_scores
 from tcell_assets.configuration import Configuration, load_configuration
 from tcell_assets.io_managers import ParquetIOManager
 from tcell_assets.jobs import JOBS
 from tcell_assets.resources import LandingZone, Storage, TransformerCompute
+from tcell_assets.schedules import build_schedules
+from tcell_assets.sensors import build_sensors
 
 ASSETS = (
     plate_files,
     ingest_batch,
+    check_quality,
+    position_audit,
+    adjusted_expression,
     train_model,
     score_wells,
     dmso_distances,
+    adjusted_embeddings,
+    screen_position_audit,
+    design_audit,
+    plate_similarity,
     metabolite_scores,
     gene_importance_ranking,
 )
@@ -46,11 +64,13 @@ def build_defs(
         configuration: Where data and storage lie; by default read from the environment.
         overrides: Resources to use in place of the installation's own.
     """
-    resources = build_resources(configuration or load_configuration())
+    configuration = configuration or load_configuration()
     return dg.Definitions(
         assets=ASSETS,
         jobs=JOBS,
-        resources={**resources, **(overrides or {})},
+        schedules=build_schedules(configuration.operations),
+        sensors=build_sensors(configuration.operations),
+        resources={**build_resources(configuration), **(overrides or {})},
         # Steps in processes of their own outlive a killed run and would write beside its retry.
         executor=dg.in_process_executor,
     )

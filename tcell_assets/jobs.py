@@ -8,9 +8,10 @@ import dagster as dg
 # tables are jobs of their own.
 ingest_job = dg.define_asset_job(
     "ingest",
-    selection=dg.AssetSelection.groups("ingest"),
+    selection=dg.AssetSelection.groups("ingest")
+    | dg.AssetSelection.assets("well_qc", "plate_qc", "position_audit", "adjusted_expression"),
     executor_def=dg.in_process_executor,
-    description="Read and check one batch folder: well metadata and expression matrix.",
+    description="Read and check one batch folder, then judge its wells, plates and layout.",
 )
 train_job = dg.define_asset_job(
     "train",
@@ -24,11 +25,18 @@ score_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Predict, embed and attribute one batch with the current model, and measure distances to DMSO.",
 )
+ingest_and_score_job = dg.define_asset_job(
+    "ingest_and_score",
+    selection=ingest_job.selection | score_job.selection,
+    executor_def=dg.in_process_executor,
+    description="Read and check one batch folder and score it with the current model, in one run.",
+)
 screen_job = dg.define_asset_job(
     "screen",
-    selection=dg.AssetSelection.groups("screen"),
+    selection=dg.AssetSelection.groups("screen")
+    | dg.AssetSelection.assets("screen_position_audit", "design_audit", "plate_similarity"),
     executor_def=dg.in_process_executor,
-    description="Sum up metabolites and genes over all scored batches.",
+    description="Judge the layout of the whole screen, and sum up metabolites and genes over all scored batches.",
 )
 
-JOBS = (ingest_job, train_job, score_job, screen_job)
+JOBS = (ingest_job, score_job, ingest_and_score_job, train_job, screen_job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -51,6 +51,8 @@ def table_arguments(asset: str) -> dict[str, Any]:
     """Return what `@asset` and `AssetOut` take for a table: description, column schema, kinds and code version."""
     table = TABLES[asset]
     return {
+        # An asset with checks would otherwise be taken to return nothing.
+        "dagster_type": Any,
         "description": table.description,
         "metadata": {"dagster/column_schema": column_schema(table)},
         "kinds": {"parquet", "pandas"},
@@ -60,9 +62,7 @@ def table_arguments(asset: str) -> dict[str, Any]:
 
 def table_out(asset: str, group: str, owners: list[str]) -> dg.AssetOut:
     """Return the output of a multi-asset that makes this table, optional so that it can be left out of a run."""
-    return dg.AssetOut(
-        dagster_type=Any, is_required=False, group_name=group, owners=owners, **table_arguments(asset)
-    )
+    return dg.AssetOut(is_required=False, group_name=group, owners=owners, **table_arguments(asset))
 
 
 def table_result(
@@ -71,6 +71,7 @@ def table_result(
     metadata: Mapping[str, Any] | None = None,
     model_version: str | None = None,
     training_batches: Mapping[str, str] | None = None,
+    check_results: Sequence[dg.AssetCheckResult] = (),
 ) -> dg.MaterializeResult[pa.Table]:
     """Return the result of a table asset: its Arrow table, data version and what the UI shows of it.
 
@@ -87,7 +88,11 @@ def table_result(
     if training_batches is not None:
         shown[TRAINING_BATCHES] = dg.MetadataValue.json(dict(training_batches))
     return dg.MaterializeResult(
-        asset_key=asset, value=table, metadata=shown, data_version=dg.DataVersion(version)
+        asset_key=asset,
+        value=table,
+        metadata=shown,
+        data_version=dg.DataVersion(version),
+        check_results=list(check_results),
     )
 
 

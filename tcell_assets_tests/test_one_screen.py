@@ -17,6 +17,7 @@ from tcell_assets.science.trained_model import load_model
 from tcell_assets_tests.small_screen import GENES, configuration_in, simulate_into, train
 
 BATCH_ASSETS = [asset for asset, table in TABLES.items() if table.partitioned]
+WELL_ASSETS = [asset for asset in BATCH_ASSETS if TABLES[asset].key == ("well_id",)]
 MODEL_ASSETS = ["well_predictions", "latent_embeddings", "dmso_distances", "gene_importance"]
 
 
@@ -46,8 +47,12 @@ def test_every_table_lies_in_the_lake_with_a_row_for_every_well_or_gene(screened
     lake = screened.storage.lake()
     for asset in BATCH_ASSETS:
         assert lake.batches(asset) == ["tc1", "tc2"], asset
-        for batch in ("tc1", "tc2"):
-            assert len(lake.read(asset, batch)) == (GENES if asset == "gene_importance" else 96), asset
+    for batch in ("tc1", "tc2"):
+        for asset in WELL_ASSETS:
+            assert len(lake.read(asset, batch)) == 96, asset
+        assert len(lake.read("gene_importance", batch)) == GENES
+        assert len(lake.read("plate_qc", batch)) == 1
+        assert len(lake.read("count_matrix", batch)) == 0, "the batches landed as VST"
     assert set(lake.read("training_history")["split"]) == {"train", "val"}
     assert len(lake.read("gene_importance_ranking")) == GENES
 

@@ -6,16 +6,23 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
-from tcell_assets.lake.schemas import TARGET_COLUMNS
-from tcell_assets.lake.staleness import PLATE_FILES_HASH, PLATE_FILES_STAMP, WELLS_WITH_TARGETS
+from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
+from tcell_assets.lake.staleness import (
+    PLATE_FILES_HASH,
+    PLATE_FILES_STAMP,
+    STABILIZATION,
+    VALUE_KIND,
+    WELLS_WITH_TARGETS,
+)
 from tcell_assets.landing.arrivals import content_key, scan_folder
 from tcell_assets.landing.fingerprint import Fingerprint, batch_fingerprint
 from tcell_assets.landing.problems import LandingError
 from tcell_assets.metadata import preview, table_out, table_result
 from tcell_assets.partitions import screening_batches
-from tcell_assets.resources import LandingZone
+from tcell_assets.resources import LandingZone, Storage
 
 INGEST = "ingest"
+INGESTED = ("well_metadata", "count_matrix", "expression_matrix")
 OWNERS = ["team:screening"]
 
 plate_files = dg.AssetSpec(
@@ -30,17 +37,24 @@ plate_files = dg.AssetSpec(
 
 @dg.multi_asset(
     name="ingest_batch",
-    outs={asset: table_out(asset, INGEST, OWNERS) for asset in ("well_metadata", "expression_matrix")},
+    outs={asset: table_out(asset, INGEST, OWNERS) for asset in INGESTED},
     deps=[plate_files],
     partitions_def=screening_batches,
     can_subset=True,
     retry_policy=dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL),
 )
 def ingest_batch(
-    context: dg.AssetExecutionContext, landing_zone: LandingZone
+    context: dg.AssetExecutionContext, landing_zone: LandingZone, storage: Storage
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Read one batch folder once; every problem it has is reported in one failure, and nothing is written."""
+    """Read one batch folder once; every problem it has is reported in one failure, and nothing is written.
+
+    Counts become expression by the current model's frozen fit, or before the first model by a fit on this batch.
+    """
+    import pandas as pd
+
+    from tcell_assets.assets.model_input import expression_of_counts
     from tcell_assets.landing.batch import read_batch
+    from tcell_assets.science.count_table import counts_to_table
 
     folder = landing_zone.batch_folder(context.partition_key)
     stamp = scan_folder(folder).stamp
@@ -64,11 +78,6 @@ def ingest_batch(
     context.log_event(
         observed_plate_files(context.partition_key, batch.content_hash, batch_fingerprint(folder))
     )
-    if batch.expression is None:
-        raise dg.Failure(
-            f"{folder}: holds raw counts; give variance-stabilised expression (value kind vst)",
-            allow_retries=False,
-        )
     counts = {
         "wells": len(batch.wells),
         "plates": batch.wells["plate"].nunique(),
@@ -80,7 +89,7 @@ def ingest_batch(
     if "well_metadata" in context.op_execution_context.selected_output_names:
         yield table_result(
             "well_metadata",
-            batch.wells,
+            batch.wells.reindex(columns=[column.name for column in TABLES["well_metadata"].columns]),
             {
                 **counts,
                 "metabolites": batch.wells.loc[~batch.wells["is_dmso"], "metabolite"].nunique(),
@@ -88,11 +97,25 @@ def ingest_batch(
                 "preview": preview(batch.wells),
             },
         )
-    if "expression_matrix" in context.op_execution_context.selected_output_names:
+    outputs = context.op_execution_context.selected_output_names
+    if "count_matrix" in outputs:
+        landed = batch.counts
+        columns = ["well_id", "gene", "count"]
+        table = (
+            counts_to_table(landed.values, landed.well_ids, landed.genes)
+            if landed is not None
+            else pd.DataFrame({name: [] for name in columns})
+        )
+        yield table_result("count_matrix", table, {**counts, "total_umi": int(table["count"].sum())})
+    if "expression_matrix" in outputs:
+        expression, fit = batch.expression, ""
+        if batch.counts is not None:
+            expression, fit = expression_of_counts(storage, batch.counts)
+        assert expression is not None, "a landed batch has expression or counts"
         yield table_result(
             "expression_matrix",
-            batch.expression.reset_index(names="well_id"),
-            {**counts, "genes": batch.expression.shape[1], "value_kind": batch.value_kind},
+            expression.reset_index(names="well_id"),
+            {**counts, "genes": expression.shape[1], VALUE_KIND: batch.value_kind, STABILIZATION: fit},
         )
 
 

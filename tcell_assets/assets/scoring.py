@@ -6,6 +6,7 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
+from tcell_assets.assets.model_input import load_fit, scoring_input
 from tcell_assets.checks import SCORING_CHECKS, new_data_checks, scored_by_current_check, selected
 from tcell_assets.io_managers import Frame
 from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
@@ -64,7 +65,7 @@ class DistanceConfig(dg.Config):
         for asset in ("well_predictions", "latent_embeddings", "gene_importance")
     },
     check_specs=SCORING_CHECKS,
-    deps=["trained_model", "expression_matrix", "well_metadata"],
+    deps=["trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc"],
     partitions_def=screening_batches,
     can_subset=True,
     op_tags=GPU_OP_TAGS,
@@ -88,10 +89,12 @@ def score_wells(
     folder = models.folder(models.resolve(config.model_version))
     model = load_model(folder)
     head = resolve_head(model, config.importance_head) if "gene_importance" in outputs else None
-    measured = lake.genes(batch)
-    shared = set(measured)
-    expression = lake.expression(batch, [gene for gene in model.genes if gene in shared])
-    is_dmso = lake.read("well_metadata", batch, ["well_id", "is_dmso"]).set_index("well_id")["is_dmso"]
+    measured, expression = scoring_input(lake, batch, model.genes, load_fit(folder))
+    wells = lake.read("well_metadata", batch, ["well_id", "metabolite", "is_dmso", *TARGET_COLUMNS])
+    wells = wells.merge(
+        lake.read("well_qc", batch, ["well_id", "qc_pass"]), on="well_id", validate="one_to_one"
+    )
+    usable_dmso = wells.set_index("well_id")[["is_dmso", "qc_pass"]].all(axis=1)
     yield from new_data_checks(
         context,
         examine_new_data(
@@ -99,7 +102,7 @@ def score_wells(
             load_reference(folder),
             measured,
             expression,
-            is_dmso,
+            usable_dmso,
             config.drift_threshold,
             config.drift_blocks,
         ),
@@ -114,7 +117,6 @@ def score_wells(
         BATCH_HASH: lake.batch_hash(batch),
     }
     if "well_predictions" in outputs:
-        wells = lake.read("well_metadata", batch, ["well_id", "metabolite", "is_dmso", *TARGET_COLUMNS])
         predictions = wells.merge(scores.predictions, on="well_id", validate="one_to_one")
         predictions = predictions[[column.name for column in TABLES["well_predictions"].columns]]
         yield table_result(
@@ -161,6 +163,7 @@ def dmso_distances(
     config: DistanceConfig,
     storage: Storage,
     well_metadata: Frame,
+    well_qc: Frame,
     latent_embeddings: Frame,
 ) -> dg.MaterializeResult[Any]:
     """Distances of each well's latent to the centre of the DMSO wells."""
@@ -171,23 +174,26 @@ def dmso_distances(
 
     lake = storage.lake()
     lineage = lake.lineage("latent_embeddings", context.partition_key)
-    wells, latents = well_metadata, latent_embeddings
+    wells, latents, quality = well_metadata, latent_embeddings, well_qc
     if config.reference == "screen":
         batches = lake.scored_by("latent_embeddings", str(lineage.model_version))
         wells = pd.concat([lake.read("well_metadata", batch) for batch in batches], ignore_index=True)
         latents = pd.concat([lake.read("latent_embeddings", batch) for batch in batches], ignore_index=True)
+        quality = pd.concat([lake.read("well_qc", batch) for batch in batches], ignore_index=True)
     model = load_model(storage.models().folder(str(lineage.model_version)))
     distances = distances_to_dmso(
         latents,
         wells,
         config.reference,
         training_latent_mean=model.training_latent_mean,
+        usable=quality.set_index("well_id")["qc_pass"],
         leave_one_out=config.leave_one_out,
         rows=well_metadata["well_id"].tolist(),
     )
     frame = well_metadata[["well_id", "metabolite", "is_dmso"]].merge(
         distances, on="well_id", validate="one_to_one"
     )
+    frame = frame.merge(well_qc[["well_id", "qc_pass"]], on="well_id", validate="one_to_one")
     return table_result(
         "dmso_distances",
         frame.assign(model_version=lineage.model_version),

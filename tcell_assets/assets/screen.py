@@ -32,10 +32,12 @@ def metabolite_scores(
     from tcell_assets.science.metabolite_scores import score_metabolites
 
     lineage, scored = scored_with_one_model(context, storage, "dmso_distances")
+    distances = pd.concat([dmso_distances[batch] for batch in scored], ignore_index=True)
     scores = score_metabolites(
         pd.concat([well_metadata[batch] for batch in scored], ignore_index=True),
         pd.concat([well_predictions[batch] for batch in scored], ignore_index=True),
-        pd.concat([dmso_distances[batch] for batch in scored], ignore_index=True),
+        distances,
+        usable=distances.set_index("well_id")["qc_pass"],
     )
     return table_result(
         "metabolite_scores",

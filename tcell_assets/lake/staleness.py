@@ -15,7 +15,10 @@ PLATE_FILES_HASH = "plate_files_hash"
 PLATE_FILES_STAMP = "plate_files_stamp"
 WELLS_WITH_TARGETS = "wells_with_targets"
 BATCH_HASH = "batch_hash"
-DETAILS = (PLATE_FILES_HASH, PLATE_FILES_STAMP, WELLS_WITH_TARGETS, BATCH_HASH)
+# What landed, vst or counts, and for counts the hash of the fit that turned them into expression.
+VALUE_KIND = "value_kind"
+STABILIZATION = "variance_stabilization"
+DETAILS = (PLATE_FILES_HASH, PLATE_FILES_STAMP, WELLS_WITH_TARGETS, BATCH_HASH, VALUE_KIND, STABILIZATION)
 
 INGESTED_TABLES = ("well_metadata", "expression_matrix")
 SCORED_TABLES = ("well_predictions", "latent_embeddings", "gene_importance", "dmso_distances")

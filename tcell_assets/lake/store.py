@@ -221,11 +221,18 @@ class Lake:
         ]
 
     def batch_hash(self, batch: str) -> str:
-        """Return the content hash of what a batch gives to training: its wells with targets, and its expression."""
-        versions = [
-            self.lineage(asset, batch).data_version for asset in ("well_metadata", "expression_matrix")
-        ]
-        return hashlib.sha256(":".join(versions).encode()).hexdigest()
+        """Return the content hash of what a batch gives to training: its wells, what was measured, what is usable.
+
+        Of a batch that landed as counts it is the counts that are hashed: their expression follows the current model's
+        fit, and a model must not make its own training set look changed.
+        """
+        counted = self.lineage("expression_matrix", batch).details.get("value_kind") == "counts"
+        measured = "count_matrix" if counted else "expression_matrix"
+        parts = [self.lineage(asset, batch).data_version for asset in ("well_metadata", measured)]
+        if self.exists("well_qc", batch):
+            quality = self.read("well_qc", batch, ["well_id", "qc_pass"])
+            parts += sorted(quality.loc[~quality["qc_pass"], "well_id"])
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _read(path: UPath, read: Callable[[Any], _Result]) -> _Result:

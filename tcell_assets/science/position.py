@@ -44,7 +44,7 @@ class PositionThresholds:
     watch_auc: float = 0.65
     confounded_auc: float = 0.75
     folds: int = 5
-    trees: int = 100
+    trees: int = 50
     permutations: int = 999
     seed: int = 614
 

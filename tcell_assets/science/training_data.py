@@ -52,38 +52,58 @@ def shared_genes(genes_of: Mapping[str, Sequence[str]]) -> SharedGenes:
     )
 
 
+def wells_to_train_on(
+    wells_of: Mapping[str, pd.DataFrame], quality_of: Mapping[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """Return the wells of each batch that pass quality control and have a target; batches without any are left out.
+
+    Args:
+        wells_of: Well metadata a batch.
+        quality_of: `well_id, qc_pass` a batch.
+
+    Raises:
+        TrainingDataError: No such well is left.
+        ValueError: A well was not judged.
+    """
+    chosen = {}
+    for batch, wells in wells_of.items():
+        judged = rows_for_wells(quality_of[batch], wells["well_id"].tolist(), f"well_qc of batch {batch}")
+        usable = wells[list(TARGETS)].notna().any(axis=1).to_numpy() & judged["qc_pass"].to_numpy(dtype=bool)
+        if usable.any():
+            chosen[batch] = wells.loc[usable]
+    if not chosen:
+        known = ", ".join(sorted(wells_of)) or "none"
+        raise TrainingDataError(
+            f"no well has a target and passes quality control (batches ingested: {known}). Training needs "
+            f"a batch with {', '.join(TARGETS)}: add targets.csv, or scores_3_z.csv and labels_cls.csv, to its folder."
+        )
+    return chosen
+
+
 def assemble_training_data(
     wells_of: Mapping[str, pd.DataFrame],
     genes_of: Mapping[str, Sequence[str]],
     batch_hashes: Mapping[str, str],
     read_expression: Callable[[str, tuple[str, ...]], pd.DataFrame],
 ) -> TrainingData:
-    """Fill one matrix with the wells that have a target, a batch at a time so that no second copy exists.
+    """Fill one matrix with the wells to train on, a batch at a time so that no second copy exists.
 
     Args:
-        wells_of: Well metadata a batch.
+        wells_of: What `wells_to_train_on` chose.
         genes_of: Gene names a batch, without reading its values.
         batch_hashes: Content hash a batch.
         read_expression: Returns the named genes of a batch, index `well_id`.
 
     Raises:
-        TrainingDataError: No well has a target, or the batches share too few genes.
+        TrainingDataError: The batches share too few genes.
         ValueError: A well with targets has no expression.
     """
-    usable = {batch: wells.loc[wells[list(TARGETS)].notna().any(axis=1)] for batch, wells in wells_of.items()}
-    usable = {batch: wells for batch, wells in usable.items() if len(wells)}
-    if not usable:
-        known = ", ".join(sorted(wells_of)) or "none"
-        raise TrainingDataError(
-            f"no well has a target (batches ingested: {known}). Training needs at least one batch with "
-            f"{', '.join(TARGETS)}: add targets.csv, or scores_3_z.csv and labels_cls.csv, to its folder."
-        )
-    shared = shared_genes({batch: genes_of[batch] for batch in usable})
-    wells = pd.concat(list(usable.values()), ignore_index=True)
+    shared = shared_genes({batch: genes_of[batch] for batch in wells_of})
+    wells = pd.concat(list(wells_of.values()), ignore_index=True)
     wells[list(TARGETS)] = wells[list(TARGETS)].astype("float64")
     expression = np.empty((len(wells), len(shared.genes)), dtype=np.float32)
     start = 0
-    for batch, rows in usable.items():
+    for batch, rows in wells_of.items():
         values = read_expression(batch, shared.genes).reset_index(names="well_id")
         aligned = rows_for_wells(values, rows["well_id"].tolist(), f"expression of batch {batch}")
         expression[start : start + len(rows)] = aligned[list(shared.genes)].to_numpy(dtype=np.float32)
@@ -92,6 +112,6 @@ def assemble_training_data(
         expression=expression,
         genes=shared.genes,
         wells=wells,
-        batch_hashes={batch: batch_hashes[batch] for batch in usable},
+        batch_hashes={batch: batch_hashes[batch] for batch in wells_of},
         genes_left_out=tuple(sorted(set().union(*shared.left_out.values()))),
     )
