@@ -157,7 +157,7 @@ def test_no_warning_is_given_where_the_transformer_is_above_both() -> None:
     data = evaluation_data()
     ladder = baseline_ladder(has_depth=True)
     models = {"position_forest": ladder["position_forest"], "transformer": linear_model()}
-    predictions = out_of_fold_predictions(data, models, ["leave_metabolite_out"])
+    predictions = out_of_fold_predictions(data, models, ["leave_metabolite_out"], n_folds=2)
     assert warnings_in_words(paired_differences(predictions, data.wells, draws=200)) == []
 
 
@@ -186,7 +186,7 @@ def test_a_model_that_knows_only_the_position_has_nothing_left_within_plates() -
     data = evaluation_data("confounded", plates=4)
     forest = baseline_ladder(has_depth=False)["position_forest"]
     models = {"position_forest": forest, "linear": linear_model()}
-    predictions = out_of_fold_predictions(data, models, ["leave_metabolite_out"])
+    predictions = out_of_fold_predictions(data, models, ["leave_metabolite_out"], n_folds=3)
     table = ladder_metrics(predictions, data.wells, draws=20).set_index(["model", "target", "metric"])[
         "value"
     ]
@@ -203,7 +203,9 @@ def test_the_ladder_holds_every_rung_and_says_nothing_of_depth_it_does_not_know(
 
 def test_models_that_read_expression_beat_those_that_do_not() -> None:
     data = evaluation_data()
-    predictions = out_of_fold_predictions(data, baseline_ladder(has_depth=True), ["leave_metabolite_out"])
+    predictions = out_of_fold_predictions(
+        data, baseline_ladder(has_depth=True), ["leave_metabolite_out"], n_folds=2
+    )
     table = ladder_metrics(predictions, data.wells, draws=2).set_index(["model", "target", "metric"])["value"]
     blind = max(table[model, "tscore", "r2"] for model in ("mean", "position_forest", "depth_only"))
     for model in ("pca_ridge", "pca_forest", "nearest_neighbours"):
