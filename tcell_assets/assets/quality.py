@@ -117,7 +117,7 @@ def check_quality(
                 asset_key="well_qc",
                 check_name="enough_usable_wells",
                 passed=usable >= FEWEST_USABLE_SHARE and usable_dmso >= FEWEST_USABLE_DMSO,
-                description=f"{wells['qc_pass'].sum()} of {len(wells)} wells of {batch} pass, {usable_dmso} of them DMSO; "
+                description=f"{wells['qc_pass'].sum()} of {len(wells)} of {batch} pass, {usable_dmso} DMSO; "
                 f"at least {FEWEST_USABLE_SHARE:.0%} and {FEWEST_USABLE_DMSO} are needed.",
                 metadata={"usable_share": usable, "usable_dmso_wells": usable_dmso},
             ),
