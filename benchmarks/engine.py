@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from tcell_assets.science.compute import Compute, resolve_compute
+from tcell_assets.science.compute import Compute, ComputeError, resolve_compute
 from tcell_assets.science.settings import NetworkSettings, settings_for_preset
 
 What = Literal["train", "score"]
@@ -317,7 +317,10 @@ def main() -> None:
         peak = engine_training_memory(arguments["genes"], arguments["batch_size"], arguments["precision"])
         result: dict[str, Any] = {"peak_memory_gib": round(peak, 3)}
     else:
-        result = run_engine_benchmark(**arguments)
+        try:
+            result = run_engine_benchmark(**arguments)
+        except (ComputeError, MemoryError) as error:
+            parser.exit(1, f"error: {error}\n")
     print(json.dumps(result) if as_json else "\n".join(f"{name}: {value}" for name, value in result.items()))
 
 

@@ -191,6 +191,9 @@ class ExpressionTransformer(nn.Module):
             nn.Linear(settings.d_model, settings.latent),
         )
         self.linear_path = nn.Linear(genes, settings.latent, bias=False) if settings.linear_path else None
+        if self.linear_path is not None:
+            # From zero, so that the latent holds no random projection of the input that no loss has asked for.
+            nn.init.zeros_(self.linear_path.weight)
         self.scores_head = nn.Linear(settings.latent, 3)
         self.is_activated_head = nn.Linear(settings.latent, 1)
         self.activation_score_head = nn.Linear(settings.latent, 1)

@@ -16,6 +16,8 @@ GENES, WELLS = 96, 5
 def published_size_network(**settings: object) -> tuple[ExpressionTransformer, np.ndarray]:
     torch.manual_seed(1)
     network = ExpressionTransformer(NetworkSettings(**settings), GENES).eval()  # type: ignore[arg-type]
+    if network.linear_path is not None:
+        torch.nn.init.normal_(network.linear_path.weight, std=0.01)
     expression = np.random.default_rng(2).normal(8, 1, size=(WELLS, GENES)).astype(np.float32)
     return network, expression
 
