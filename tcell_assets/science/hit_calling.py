@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from tcell_assets.science.replicate_design import ReplicateDesign, ReplicateUnit, replicate_design
 from tcell_assets.science.well_join import rows_for_wells, some_names, usable_wells
 
 HIT_CLASSES = ("activator", "suppressor", "active_other")
 CLASSES = (*HIT_CLASSES, "position_suspect", "inconclusive", "inactive")
-
-ReplicateUnit = Literal["batch", "plate"]
 
 
 @dataclass(frozen=True)
@@ -47,47 +46,6 @@ class HitRule:
         for name in ("draws", "minimum_matched_sets", "null_rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class _Wells:
-    """The treated, usable wells as codes, in the order of their well_id."""
-
-    metabolite: np.ndarray
-    unit: np.ndarray
-    row: np.ndarray
-    column: np.ndarray
-    position: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Pattern:
-    """Metabolites with the same number of replicates in each unit.
-
-    Attributes:
-        slots: Unit of each replicate column: the batch's code, or a number that any plate may take.
-        metabolites: Codes of the metabolites, m.
-        members: Places of their wells in the table, m × replicates, columns in the order of `slots`.
-        shares_position: (m,) whether replicates in different units lie in one row or one column.
-        null: Places of non-replicate wells drawn with the same pattern, sets × replicates.
-        matched_null: The same with all wells of a set at one row and column; empty where there are too few.
-    """
-
-    slots: np.ndarray
-    metabolites: np.ndarray
-    members: np.ndarray
-    shares_position: np.ndarray
-    null: np.ndarray
-    matched_null: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Design:
-    """Metabolite names in the order of their codes, the wells, and the replicate patterns."""
-
-    names: np.ndarray
-    wells: _Wells
-    patterns: tuple[_Pattern, ...]
 
 
 def call_hits(
@@ -138,7 +96,7 @@ def call_hits(
     """
     rule = rule or HitRule()
     metadata, allowed = _treated_wells(wells, usable)
-    design = _design(metadata, rule)
+    design = replicate_design(metadata, rule.replicate_unit, rule.draws, rule.minimum_matched_sets, rule.seed)
     displaced = _displacements(adjusted, wells, allowed, metadata, "adjusted features")
     displaced_unadjusted = _displacements(unadjusted, wells, allowed, metadata, "unadjusted features")
 
@@ -187,115 +145,13 @@ def _displacements(
     return aligned.loc[metadata.index].to_numpy() - centre
 
 
-def _design(metadata: pd.DataFrame, rule: HitRule) -> _Design:
-    metabolite, names = pd.factorize(metadata["metabolite"].astype(str), sort=True)
-    row, _ = pd.factorize(metadata["row"].astype(str), sort=True)
-    column, _ = pd.factorize(metadata["column"].astype(str), sort=True)
-    position = row * (column.max(initial=0) + 1) + column
-    unit_names = metadata["batch"].astype(str)
-    if rule.replicate_unit == "plate":
-        unit_names = unit_names + " " + metadata["plate"].astype(str)
-    unit, _ = pd.factorize(unit_names, sort=True)
-    wells = _Wells(metabolite, unit, row, column, position)
-
-    order = np.lexsort((unit, metabolite))
-    members_of = np.split(order, np.flatnonzero(np.diff(metabolite[order])) + 1) if len(order) else []
-    grouped: dict[tuple[int, ...], list[np.ndarray]] = {}
-    for members in members_of:
-        slots = unit[members]
-        if rule.replicate_unit == "plate":
-            members, slots = _plates_as_equals(members, slots)
-        grouped.setdefault(tuple(slots.tolist()), []).append(members)
-    generator = np.random.default_rng(rule.seed)
-    patterns = []
-    for key in sorted(grouped):
-        slots, members = np.array(key), np.stack(grouped[key])
-        if len(set(key)) < 2:
-            continue
-        # Plates number too many for a null of each pair of them, so any plate may stand for any other.
-        candidates = [
-            np.arange(len(metadata)) if rule.replicate_unit == "plate" else np.flatnonzero(unit == slot)
-            for slot in slots
-        ]
-        matched_null = _draw_matched_sets(slots, candidates, wells, rule.draws, generator)
-        if len(matched_null) < rule.minimum_matched_sets:
-            matched_null = matched_null[:0]
-        patterns.append(
-            _Pattern(
-                slots=slots,
-                metabolites=metabolite[members[:, 0]],
-                members=members,
-                shares_position=_shares_position(slots, members, wells),
-                null=_draw_sets(slots, candidates, wells, rule.draws, generator),
-                matched_null=matched_null,
-            )
-        )
-    return _Design(np.asarray(names), wells, tuple(patterns))
-
-
-def _shares_position(slots: np.ndarray, members: np.ndarray, wells: _Wells) -> np.ndarray:
-    """Whether any two replicates of a metabolite in different slots lie in one row or one column."""
-    across = slots[:, None] != slots
-    same = [axis[members][:, :, None] == axis[members][:, None, :] for axis in (wells.row, wells.column)]
-    return np.asarray(((same[0] | same[1]) & across).any(axis=(1, 2)))
-
-
-def _plates_as_equals(members: np.ndarray, plates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wells ordered by how many their plate holds, and slots 0, 1, … in place of the plates' codes."""
-    codes, counts = np.unique(plates, return_counts=True)
-    by_size = codes[np.lexsort((codes, -counts))]
-    slot_of = {code: slot for slot, code in enumerate(by_size)}
-    slots = np.array([slot_of[code] for code in plates])
-    order = np.argsort(slots, kind="stable")
-    return members[order], slots[order]
-
-
-def _draw_sets(
-    slots: np.ndarray, candidates: list[np.ndarray], wells: _Wells, draws: int, generator: np.random.Generator
-) -> np.ndarray:
-    """Distinct sets of wells of different metabolites, one column a replicate of the pattern."""
-    columns = [generator.choice(of_column, size=draws) for of_column in candidates]
-    return _distinct_non_replicates(np.stack(columns, axis=1), slots, wells)
-
-
-def _draw_matched_sets(
-    slots: np.ndarray, candidates: list[np.ndarray], wells: _Wells, draws: int, generator: np.random.Generator
-) -> np.ndarray:
-    """The same with all wells of a set at one row and column.
-
-    The first replicate is drawn from all its candidates and the others from the candidates at its position, so
-    that a position counts by its wells.
-    """
-    first = generator.choice(candidates[0], size=draws)
-    columns = [first]
-    for of_column in candidates[1:]:
-        ordered = of_column[np.argsort(wells.position[of_column], kind="stable")]
-        start = np.searchsorted(wells.position[ordered], wells.position[first], side="left")
-        available = np.searchsorted(wells.position[ordered], wells.position[first], side="right") - start
-        offset = np.floor(generator.random(draws) * available).astype(int)
-        chosen = ordered[np.minimum(start + offset, len(ordered) - 1)]
-        # A well paired with itself is no set of different metabolites and falls out below.
-        columns.append(np.where(available > 0, chosen, first))
-    return _distinct_non_replicates(np.stack(columns, axis=1), slots, wells)
-
-
-def _distinct_non_replicates(sets: np.ndarray, slots: np.ndarray, wells: _Wells) -> np.ndarray:
-    """Sets of different metabolites, in one unit where slots are equal and in different ones elsewhere, each once."""
-    same_slot = slots[:, None] == slots
-    same_unit = wells.unit[sets][:, :, None] == wells.unit[sets][:, None, :]
-    compounds = np.sort(wells.metabolite[sets], axis=1)
-    fits = (same_unit == same_slot).all(axis=(1, 2)) & (np.diff(compounds, axis=1) != 0).all(axis=1)
-    ordered = sets[fits]
-    for slot in np.unique(slots):
-        columns = slots == slot
-        ordered[:, columns] = np.sort(ordered[:, columns], axis=1)
-    return np.unique(ordered, axis=0)
-
-
 def _agreement(displaced: np.ndarray, sets: np.ndarray, slots: np.ndarray) -> np.ndarray:
     """Mean of d_a·d_b over the pairs of a set in different units, for every set."""
     units = np.unique(slots)
-    sums = np.stack([displaced[sets[:, slots == unit]].sum(axis=1) for unit in units])
+    # Column by column: gathering all replicates of 100 000 sets at once would take 1 GB for a control of 40 wells.
+    sums = np.zeros((len(units), len(sets), displaced.shape[1]))
+    for column, unit in enumerate(np.searchsorted(units, slots)):
+        sums[unit] += displaced[sets[:, column]]
     total = sums.sum(axis=0)
     products = ((total**2).sum(axis=1) - (sums**2).sum(axis=(0, 2))) / 2
     sizes = np.array([(slots == unit).sum() for unit in units])
@@ -318,7 +174,7 @@ def _benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     return q
 
 
-def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) -> pd.DataFrame:
+def _replicate_agreement(displaced: np.ndarray, design: ReplicateDesign, rule: HitRule) -> pd.DataFrame:
     """Replicate statistic, p of both nulls and q of every metabolite, in the order of the design's names."""
     count = len(design.names)
     statistic = np.full(count, np.nan)
@@ -371,7 +227,9 @@ def _replicate_agreement(displaced: np.ndarray, design: _Design, rule: HitRule) 
     )
 
 
-def _projection(displaced: np.ndarray, metadata: pd.DataFrame, design: _Design, rule: HitRule) -> np.ndarray:
+def _projection(
+    displaced: np.ndarray, metadata: pd.DataFrame, design: ReplicateDesign, rule: HitRule
+) -> np.ndarray:
     """Place of every well on the resting→activated axis of the other fold; all NaN where a class is missing."""
     generator = np.random.default_rng([rule.seed, 1])
     fold = generator.permutation(len(design.names))[design.wells.metabolite] % 2
@@ -392,7 +250,7 @@ def _concordant_minimum(projection: np.ndarray, sets: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(members.min(axis=1), 0.0) + np.minimum(members.max(axis=1), 0.0))
 
 
-def _direction(projection: np.ndarray, design: _Design, called: np.ndarray) -> pd.DataFrame:
+def _direction(projection: np.ndarray, design: ReplicateDesign, called: np.ndarray) -> pd.DataFrame:
     """Direction with standard error, and its p and q; rows in the order of the design's names."""
     count = len(design.names)
     columns = ["direction", "direction_standard_error", "p_direction", "q_direction"]
@@ -416,7 +274,11 @@ def _direction(projection: np.ndarray, design: _Design, called: np.ndarray) -> p
 
 
 def _both_sides(
-    projection: np.ndarray, observed: np.ndarray, sets: np.ndarray, design: _Design, called: np.ndarray
+    projection: np.ndarray,
+    observed: np.ndarray,
+    sets: np.ndarray,
+    design: ReplicateDesign,
+    called: np.ndarray,
 ) -> np.ndarray:
     """Two-sided p of concordant minima against those of null sets without called metabolites."""
     null = _concordant_minimum(projection, sets[~called[design.wells.metabolite[sets]].any(axis=1)])

@@ -205,6 +205,18 @@ def test_a_screen_of_one_batch_can_be_called_across_plates() -> None:
     assert set(calls.loc[calls["hit_class"].isin(HIT_CLASSES), "metabolite"]) >= set(chosen)
 
 
+def test_a_positive_control_in_many_wells_is_compared_with_a_full_null() -> None:
+    wells = screen_layout()
+    control = ~wells["is_dmso"] & wells["row"].isin(["B", "G"]) & (wells["column"] % 5 == 0)
+    wells.loc[control, "metabolite"] = "control"
+    features = with_effect(noise_features(wells), wells, ["control"], 3.0)
+    call = call_hits(features, features, wells, rule=QUICK).set_index("metabolite").loc["control"]
+    assert call["n_replicates"] == 32
+    # Three sets in four hold one of the control's own wells and are left out once it is called.
+    assert call["n_null"] > 0.15 * QUICK.draws
+    assert call["p_replicate"] < 0.001
+
+
 def test_a_hit_whose_position_could_not_be_tested_says_so() -> None:
     wells = screen_layout(plates=1)
     features = with_effect(noise_features(wells), wells, ["m0_3_4"], 30.0)
