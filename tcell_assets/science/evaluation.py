@@ -234,8 +234,8 @@ def warnings_in_words(differences: pd.DataFrame, scheme: Scheme = "leave_metabol
     return [
         f"{_words(row['model'])} is {'below' if row['verdict'] == 'worse' else 'not above'} {_words(row['other'])} "
         f"for {row['target']} with {SCHEME_WORDS[scheme]}: {'R²' if row['metric'] == 'r2' else 'AUROC'} "
-        f"{row['value']:.2f} against {row['other_value']:.2f} (difference {row['difference']:+.2f}, interval "
-        f"{row['low']:+.2f} to {row['high']:+.2f})"
+        f"{row['value']:.3f} against {row['other_value']:.3f} (difference {row['difference']:+.3f}, interval "
+        f"{row['low']:+.3f} to {row['high']:+.3f})"
         for row in judged.to_dict("records")
     ]
 
