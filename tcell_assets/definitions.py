@@ -17,6 +17,7 @@ from tcell_assets.assets.quality import (
     position_audit,
     screen_position_audit,
 )
+from tcell_assets.assets.report import batch_report, screen_report
 from tcell_assets.assets.scoring import dmso_distances, score_wells
 from tcell_assets.assets.screen import gene_importance_ranking, metabolite_scores
 from tcell_assets.configuration import Configuration, load_configuration
@@ -41,6 +42,8 @@ ASSETS = (
     plate_similarity,
     metabolite_scores,
     gene_importance_ranking,
+    batch_report,
+    screen_report,
 )
 
 

@@ -21,7 +21,8 @@ train_job = dg.define_asset_job(
 )
 score_job = dg.define_asset_job(
     "score",
-    selection=dg.AssetSelection.groups("scoring"),
+    # A report takes 5 MB a batch and is made for those who ask for it.
+    selection=dg.AssetSelection.groups("scoring") - dg.AssetSelection.assets("batch_report"),
     executor_def=dg.in_process_executor,
     description="Predict, embed and attribute one batch with the current model, and measure distances to DMSO.",
 )
@@ -31,6 +32,12 @@ ingest_and_score_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Read and check one batch folder and score it with the current model, in one run.",
 )
+report_job = dg.define_asset_job(
+    "report",
+    selection=dg.AssetSelection.assets("batch_report"),
+    executor_def=dg.in_process_executor,
+    description="Write the report on one batch, as an HTML file.",
+)
 screen_job = dg.define_asset_job(
     "screen",
     selection=dg.AssetSelection.groups("screen")
@@ -39,4 +46,4 @@ screen_job = dg.define_asset_job(
     description="Judge the layout of the whole screen, and sum up metabolites and genes over all scored batches.",
 )
 
-JOBS = (ingest_job, score_job, ingest_and_score_job, train_job, screen_job)
+JOBS = (ingest_job, score_job, ingest_and_score_job, train_job, report_job, screen_job)

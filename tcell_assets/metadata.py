@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -20,6 +21,7 @@ TRAINING_BATCHES = "training_batches"
 
 # A picture inlined in metadata stays in the event log for ever.
 LARGEST_INLINE_PICTURE = 50 * 1024
+SPARKLINE_POINTS = 40
 
 
 def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,6 +114,32 @@ def _markdown_cell(value: object) -> str:
     for character in "\\`*_{}[]<>()#+!|~":
         text = text.replace(character, "\\" + character)
     return text
+
+
+def served_link(address: str) -> dg.MetadataValue:
+    """Return a link to a file that `tcell ui` serves beside the UI, e.g. `/reports/screen.html`."""
+    return dg.MetadataValue.url(address)
+
+
+def sparkline(values: Sequence[float], meaning: str) -> dg.MetadataValue:
+    """Return a curve small enough to stand on the asset's page itself.
+
+    The UI shows Markdown under 1 000 characters at once, so a long series is thinned to 40 points, its last among them.
+    Unknown values are left out; `meaning` is what a screen reader says.
+    """
+    known = [float(value) for value in values if value == value]
+    step = -(-len(known) // SPARKLINE_POINTS) or 1
+    drawn = known[::-step][::-1]
+    low, high = min(drawn, default=0.0), max(drawn, default=0.0)
+    points = " ".join(
+        f"{120 * index / max(len(drawn) - 1, 1):.0f},{26 - 24 * (value - low) / ((high - low) or 1):.0f}"
+        for index, value in enumerate(drawn)
+    )
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="28">'
+        f'<polyline points="{points}" fill="none" stroke="#0072b2" stroke-width="2"/></svg>'
+    )
+    return dg.MetadataValue.md(f"![{_markdown_cell(meaning)}](data:image/svg+xml,{quote(svg, safe='=:/,')})")
 
 
 def picture(png: bytes) -> dg.MetadataValue:

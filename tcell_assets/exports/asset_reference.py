@@ -57,8 +57,9 @@ def asset_reference(definitions: dg.Definitions) -> str:
     assets = documented_assets(definitions)
     parts = [
         "# Assets and columns\n",
-        "A batch asset has one table a screening batch (`storage/lake/<asset>/<batch>.parquet`), a screen asset one for all "
-        "(`storage/lake/<asset>.parquet`). Columns are those the writer validates; `?` marks one that may be empty.\n",
+        "A batch asset has one table a screening batch (`storage/lake/<asset>/<batch>.parquet`), a screen asset one "
+        "for all (`storage/lake/<asset>.parquet`). Columns are those the writer validates; `?` marks one that may be "
+        "empty.\n",
         "![Asset graph, left to right: ingest, quality, model, scoring, screen](asset_graph.svg)\n",
     ]
     for group, members in groupby(assets, key=lambda asset: asset.group):
@@ -133,7 +134,8 @@ def asset_graph_svg(definitions: dg.Definitions) -> str:
             x, y = places[asset.name]
             fill = "#e0ecff" if asset.is_partitioned else "#fdf0d5"
             shapes.append(
-                f'<rect x="{x}" y="{y}" width="{_BOX_WIDTH}" height="{_BOX_HEIGHT}" rx="6" fill="{fill}" stroke="#64748b"/>'
+                f'<rect x="{x}" y="{y}" width="{_BOX_WIDTH}" height="{_BOX_HEIGHT}" rx="6" fill="{fill}" '
+                'stroke="#64748b"/>'
                 f'<text x="{x + 10}" y="{y + 20}" fill="#111827">{html.escape(asset.name)}</text>'
             )
     return "\n".join([*shapes, "</svg>"])

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import click
 
+from tcell_assets.configuration import load_configuration
+from tcell_assets.resources import Storage
 from tcell_assets.webserver.guard import Guard, door_of
 from tcell_assets.webserver.login import Login
 from tcell_assets.webserver.supervisor import WORKSPACE_FILE
@@ -18,6 +20,8 @@ POOL_RECYCLE_SECONDS = 3_600
 POOL_OVERFLOW = 20
 POLL_MILLISECONDS = 2_000
 SECONDS_FOR_OPEN_REQUESTS = 3
+# Folders of the storage whose files the assets' pages link to.
+SERVED_FOLDERS = ("reports", "figures")
 
 
 @click.command()
@@ -34,6 +38,8 @@ def serve(host: str, port: int, origins: Sequence[str], read_only: bool, token_o
     from dagster._core.workspace.load_target import WorkspaceFileTarget
     from dagster_webserver.app import create_app_from_workspace_process_context
     from dagster_webserver.version import __version__
+    from starlette.routing import Mount
+    from starlette.staticfiles import StaticFiles
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Arguments and environment are readable by other programs; standard input is not.
@@ -45,6 +51,12 @@ def serve(host: str, port: int, origins: Sequence[str], read_only: bool, token_o
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MILLISECONDS, POOL_RECYCLE_SECONDS, POOL_OVERFLOW)
         with WorkspaceProcessContext(instance, target, version=__version__, read_only=read_only) as workspace:
             app = create_app_from_workspace_process_context(workspace, "", POLL_MILLISECONDS)
+            storage = Storage(root=load_configuration().storage)
+            # Before Dagster's own routes, the last of which takes every path.
+            app.router.routes[:0] = [
+                Mount(f"/{folder}", StaticFiles(directory=storage.local_folder(folder)))
+                for folder in SERVED_FOLDERS
+            ]
             uvicorn.run(
                 Guard(app, door_of(host, port, origins), login),
                 host=host,

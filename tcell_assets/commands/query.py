@@ -1,0 +1,86 @@
+"""`tcell query`: SQL over the tables of the lake, read-only."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tcell_assets.cli import echo_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What fits on a screen and can still be read.
+MOST_ROWS_SHOWN = 100
+
+
+@click.command(
+    "query",
+    epilog='Examples:\n\n  tcell query --tables\n\n  tcell query "SELECT * FROM metabolite_scores WHERE rank < 10"'
+    "\n\n  tcell query \"SELECT * FROM well_predictions WHERE batch = 'tc1'\" --format csv > tc1.csv",
+)
+@click.argument("sql", required=False)
+@click.option("--tables", is_flag=True, help="List the tables there are, with their columns.")
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help=f"table shows the first {MOST_ROWS_SHOWN} rows; csv and json hold all of them.",
+)
+def query_command(sql: str | None, tables: bool, output: str) -> None:
+    """Answer one SELECT in DuckDB's SQL. Every asset is a table; batches stand together, with a column `batch`."""
+    from upath import UPath
+
+    from tcell_assets.configuration import load_configuration
+    from tcell_assets.exports.sql import QueryError, lake_datasets, run_query
+    from tcell_assets.lake.store import Lake
+
+    if tables == (sql is not None):
+        raise click.UsageError("give either one SELECT in quotes or --tables")
+    lake = Lake(UPath(load_configuration().storage) / "lake")
+    if tables:
+        rows: list[dict[str, Any]] = [
+            {"table": asset, "rows": dataset.count_rows(), "columns": _some_columns(dataset.schema.names)}
+            for asset, dataset in lake_datasets(lake)
+        ]
+        echo_table(rows)
+        if not rows:
+            click.echo("no table yet; `tcell ingest` makes the first ones")
+        return
+    assert sql is not None
+    try:
+        answer = run_query(lake, sql)
+    except ImportError as error:
+        raise click.ClickException("queries need DuckDB: pip install 'tcell-assets[query]'") from error
+    except QueryError as error:
+        raise click.ClickException(str(error)) from error
+    _show(answer, output)
+
+
+def _some_columns(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
+
+
+def _show(answer: pa.Table, output: str) -> None:
+    if output == "csv":
+        answer.to_pandas().to_csv(sys.stdout, index=False)
+    elif output == "json":
+        click.echo(json.dumps(answer.to_pylist(), default=str, indent=1))
+    elif not answer.num_rows:
+        click.echo("no rows")
+    else:
+        rows = answer.slice(0, MOST_ROWS_SHOWN).to_pylist()
+        echo_table([{name: _cell(value) for name, value in row.items()} for row in rows])
+        if answer.num_rows > MOST_ROWS_SHOWN:
+            click.echo(f"… {MOST_ROWS_SHOWN} of {answer.num_rows} rows; --format csv gives all")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

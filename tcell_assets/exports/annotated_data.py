@@ -1,0 +1,151 @@
+"""The screen as AnnData: wells with all that is known of them, for scanpy and cellxgene."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tcell_assets.files import storage_errors, temporary_beside
+from tcell_assets.lake.models import ModelRegistry
+from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES
+from tcell_assets.lake.store import Lake
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+# Of the wells, in this order; a column that two of them have is taken from the first.
+WELL_TABLES = ("well_metadata", "well_qc", "well_predictions", "dmso_distances")
+
+
+class ExportError(ValueError):
+    """There is nothing to export; the message says what to run first."""
+
+
+def scored_batches(lake: Lake, models: ModelRegistry) -> tuple[str, list[str]]:
+    """Return the current model and the batches it scored: latents of two models cannot stand in one file.
+
+    Raises:
+        ExportError: There is no current model, or it has scored nothing.
+    """
+    version = models.current()
+    if version is None:
+        raise ExportError(
+            "no model is current; `tcell train` makes one, then `tcell score` and `tcell screen`"
+        )
+    batches = lake.scored_by("latent_embeddings", version)
+    if not batches:
+        raise ExportError(f"{version} has scored no batch; run `tcell score` and `tcell screen` first")
+    return version, batches
+
+
+def annotated_screen(lake: Lake, models: ModelRegistry, with_umap: bool = True) -> AnnData:
+    """Return the batches that the current model scored as AnnData.
+
+    Args:
+        lake: Holds the tables.
+        models: Says which model is current, and its genes.
+        with_umap: Whether to compute UMAP coordinates of the latents; needs umap-learn.
+
+    Returns:
+        `X` expression, wells × the model's genes, float32; `obs` well metadata, quality, predictions and distances, and
+        the hit class of the metabolite where hits are called; `obsm` `X_latent` (32), `X_pca` (2, of the latents) and
+        `X_umap` (2); `var` gene importance; `uns["tcell_assets"]` versions and data hashes, as JSON text.
+
+    Raises:
+        ExportError: The current model has scored nothing.
+    """
+    from anndata import AnnData
+
+    from tcell_assets.science.latent_map import fit_latent_map, project
+
+    version, batches = scored_batches(lake, models)
+    genes = [str(gene) for gene in models.manifest(version)["genes"]]
+    observed = _observed(lake, batches)
+    well_ids = observed["well_id"].tolist()
+    expression = pd.concat([lake.expression(batch, genes) for batch in batches]).loc[well_ids]
+    latents = pd.concat([lake.read("latent_embeddings", batch) for batch in batches])
+    latents = latents.set_index("well_id").loc[well_ids, list(LATENT_COLUMNS)].reset_index()
+    fitted = fit_latent_map(latents, with_umap=with_umap)
+    coordinates = project(fitted, latents)
+    maps = {"X_latent": latents[list(LATENT_COLUMNS)], "X_pca": coordinates[["pca_1", "pca_2"]]}
+    if with_umap:
+        maps["X_umap"] = fitted.reference[["umap_1", "umap_2"]]
+    return AnnData(
+        X=expression.to_numpy(dtype=np.float32),
+        obs=_plain(observed.set_index("well_id")),
+        var=_importance(lake, genes),
+        obsm={name: values.to_numpy(dtype=np.float32) for name, values in maps.items()},
+        uns={
+            "tcell_assets": {
+                "model_version": version,
+                "lineage": json.dumps(_data_versions(lake, batches), sort_keys=True),
+                "model": json.dumps(_small_manifest(models.manifest(version)), sort_keys=True),
+            }
+        },
+    )
+
+
+def write_annotated(data: AnnData, path: Path) -> None:
+    """Write an `.h5ad` file, whole or not at all.
+
+    Raises:
+        StorageError: It could not be written; a file that lay there is intact.
+    """
+    with storage_errors(path, "could not be written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_beside(path)
+        try:
+            data.write_h5ad(temporary, compression="gzip")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _observed(lake: Lake, batches: Sequence[str]) -> pd.DataFrame:
+    joined = pd.DataFrame()
+    for asset in WELL_TABLES:
+        table = pd.concat([lake.read(asset, batch) for batch in batches], ignore_index=True)
+        new = [name for name in table.columns if name not in joined.columns]
+        joined = table if joined.empty else joined.merge(
+            table[["well_id", *new]], on="well_id", validate="one_to_one"
+        )  # fmt: skip
+    if "hit_calls" in TABLES and lake.exists("hit_calls"):
+        classes = lake.read("hit_calls").set_index("metabolite")["hit_class"]
+        joined["hit_class"] = joined["metabolite"].map(classes)
+    return joined
+
+
+def _plain(observed: pd.DataFrame) -> pd.DataFrame:
+    """Text and labels with unknown values as categories, which every reader of AnnData understands."""
+    return observed.assign(
+        **{
+            name: observed[name].map(str, na_action="ignore").astype("category")
+            for name in observed.columns
+            if observed[name].dtype == object or isinstance(observed[name].dtype, pd.StringDtype)
+        }
+    )
+
+
+def _importance(lake: Lake, genes: Sequence[str]) -> pd.DataFrame:
+    if not lake.exists("gene_importance_ranking"):
+        return pd.DataFrame(index=pd.Index(genes, name="gene"))
+    ranking = lake.read(
+        "gene_importance_ranking", columns=["gene", "rank", "importance", "signed_importance"]
+    )
+    return ranking.set_index("gene").reindex(list(genes))
+
+
+def _data_versions(lake: Lake, batches: Sequence[str]) -> dict[str, dict[str, str]]:
+    return {
+        asset: {batch: lake.lineage(asset, batch).data_version for batch in batches}
+        for asset in (*WELL_TABLES, "expression_matrix", "latent_embeddings")
+    }
+
+
+def _small_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {name: manifest[name] for name in ("created_at", "settings", "batch_hashes", "library_versions")}

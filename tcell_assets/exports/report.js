@@ -1,0 +1,217 @@
+"use strict";
+// The report's tables and figures. Names are data: they reach the page as text, and Plotly with its markup escaped.
+
+const report = JSON.parse(document.getElementById("report-data").textContent);
+const palette = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a", "#8c564b", "#4d4d4d", "#b2a800"];
+const configuration = { displaylogo: false, responsive: true };
+const plain = (value) => String(value).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+const shown = (value) => (value === null ? "unknown" : typeof value === "number" ? Number(value.toPrecision(4)) : value);
+const layout = (more) => ({
+  font: { family: "system-ui, sans-serif", size: 13, color: "#111827" },
+  margin: { l: 60, r: 20, t: 30, b: 50 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff", hovermode: "closest",
+  hoverlabel: { align: "left" }, ...more,
+});
+const axis = (title, more) => ({ title: { text: plain(title) }, gridcolor: "#e2e8f0", zerolinecolor: "#94a3b8", ...more });
+
+function select(id, options, onChange) {
+  const element = document.getElementById(id);
+  for (const [value, label] of options) element.append(new Option(label, value));
+  element.addEventListener("change", onChange);
+  return element;
+}
+
+// Tables: a click on a header sorts; a search field and a choice filter the rows.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const headers = [...table.tHead.rows[0].cells];
+  headers.forEach((header, index) => header.querySelector("button").addEventListener("click", () => {
+    const descending = header.getAttribute("aria-sort") === "ascending";
+    headers.forEach((other) => other.removeAttribute("aria-sort"));
+    header.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    const key = (row) => row.cells[index].dataset.sort ?? row.cells[index].textContent;
+    const isNumber = header.dataset.kind === "number";
+    const rows = [...body.rows].sort((a, b) => {
+      const [first, second] = [key(a), key(b)];
+      // An unknown value comes last, whatever the direction.
+      if (first === "" || second === "") return (first === "") - (second === "");
+      const order = isNumber ? first - second : first.localeCompare(second);
+      return descending ? -order : order;
+    });
+    body.append(...rows);
+  }));
+  const search = document.getElementById(`${table.id}-search`);
+  const choice = document.getElementById(`${table.id}-choice`);
+  const count = document.getElementById(`${table.id}-count`);
+  const filter = () => {
+    const words = search ? search.value.toLowerCase() : "";
+    let visible = 0;
+    for (const row of body.rows) {
+      row.hidden = !row.textContent.toLowerCase().includes(words)
+        || Boolean(choice && choice.value && row.dataset.choice !== choice.value);
+      visible += !row.hidden;
+    }
+    if (count) count.textContent = `${visible} of ${body.rows.length}`;
+  };
+  search?.addEventListener("input", filter);
+  choice?.addEventListener("change", filter);
+  filter();
+}
+
+const wells = report.wells;
+const wellText = (index, label, value) =>
+  `${plain(wells.metabolite[index])}<br>${plain(wells.well_id[index])}<br>${plain(label)}: ${plain(shown(value))}`;
+
+function drawPlates() {
+  const fields = Object.entries(wells.fields).filter(([, field]) => field.kind === "number");
+  const batches = [...new Set(wells.batch)];
+  const draw = () => {
+    const [batch, name] = [batchChoice.value, fieldChoice.value];
+    const field = wells.fields[name];
+    const inBatch = wells.batch.flatMap((value, index) => (value === batch ? [index] : []));
+    const plates = [...new Set(inBatch.map((index) => wells.plate[index]))].sort();
+    const rows = Math.max(...inBatch.map((index) => wells.row[index]));
+    const columns = Math.max(...inBatch.map((index) => wells.column[index]));
+    const across = Math.min(columns > 12 ? 2 : 4, plates.length);
+    const down = Math.ceil(plates.length / across);
+    const traces = [], layoutOfPlates = { annotations: [] };
+    plates.forEach((plate, number) => {
+      const grid = Array.from({ length: rows }, () => Array(columns).fill(null));
+      const text = grid.map((row) => row.map(() => ""));
+      for (const index of inBatch.filter((each) => wells.plate[each] === plate)) {
+        const [row, column] = [wells.row[index] - 1, wells.column[index] - 1];
+        grid[row][column] = field.values[index];
+        text[row][column] = wellText(index, name, field.values[index]);
+      }
+      const suffix = number ? number + 1 : "";
+      const left = (number % across) / across, bottom = 1 - (Math.floor(number / across) + 1) / down;
+      layoutOfPlates[`xaxis${suffix}`] = { domain: [left, left + 0.88 / across], anchor: `y${suffix}`, side: "bottom", dtick: columns > 12 ? 2 : 1, tickfont: { size: 9 }, showgrid: false };
+      layoutOfPlates[`yaxis${suffix}`] = { domain: [bottom + 0.1 / down, bottom + 0.88 / down], anchor: `x${suffix}`, autorange: "reversed", tickfont: { size: 9 }, showgrid: false };
+      layoutOfPlates.annotations.push({ text: plain(plate), x: left + 0.44 / across, y: bottom + 0.99 / down, xref: "paper", yref: "paper", showarrow: false, yanchor: "top" });
+      traces.push({
+        type: "heatmap", z: grid, text, hoverinfo: "text", hoverongaps: false, coloraxis: "coloraxis", xgap: 1, ygap: 1,
+        x: Array.from({ length: columns }, (_, index) => index + 1),
+        y: Array.from({ length: rows }, (_, index) => String.fromCharCode(65 + index)),
+        xaxis: `x${suffix}`, yaxis: `y${suffix}`,
+      });
+    });
+    Plotly.react("plates-figure", traces, layout({
+      ...layoutOfPlates, height: 60 + down * (columns > 12 ? 330 : 230), margin: { l: 30, r: 20, t: 20, b: 20 },
+      plot_bgcolor: "#e2e8f0", coloraxis: { colorscale: "Viridis", colorbar: { title: { text: plain(name), side: "right" }, thickness: 14 } },
+    }), configuration);
+  };
+  const batchChoice = select("plates-batch", batches.map((batch) => [batch, batch]), draw);
+  const fieldChoice = select("plates-field", fields.map(([name, field]) => [name, field.label]), draw);
+  draw();
+}
+
+function colouredTraces(x, y, name) {
+  const field = wells.fields[name];
+  const trace = (indices, more) => ({
+    type: "scatter", mode: "markers", hoverinfo: "text",
+    x: indices.map((index) => x[index]), y: indices.map((index) => y[index]),
+    text: indices.map((index) => wellText(index, name, field.values[index])), ...more,
+  });
+  const all = wells.well_id.map((_, index) => index).filter((index) => x[index] !== null);
+  if (field.kind === "number") {
+    const known = all.filter((index) => field.values[index] !== null);
+    const unknown = all.filter((index) => field.values[index] === null);
+    return [
+      trace(unknown, { marker: { color: "#cbd5e1", size: 6 }, name: "unknown", showlegend: unknown.length > 0 }),
+      trace(known, { showlegend: false, marker: { size: 6, color: known.map((index) => field.values[index]), colorscale: "Viridis", showscale: true, colorbar: { title: { text: plain(name), side: "right" }, thickness: 14 } } }),
+    ];
+  }
+  const counts = new Map();
+  for (const index of all) counts.set(field.values[index], (counts.get(field.values[index]) ?? 0) + 1);
+  const names = [...counts].sort((a, b) => b[1] - a[1]).map(([value]) => value);
+  const named = names.length > palette.length ? names.slice(0, palette.length - 1) : names;
+  const traces = named.map((value, number) => trace(all.filter((index) => field.values[index] === value),
+    { name: plain(shown(value)), marker: { color: palette[number], size: 6 } }));
+  const rest = all.filter((index) => !named.includes(field.values[index]));
+  if (rest.length) traces.unshift(trace(rest, { name: `${names.length - named.length} others`, marker: { color: "#cbd5e1", size: 6 } }));
+  return traces;
+}
+
+function drawMap() {
+  const draw = () => {
+    const map = report.maps[mapChoice.value];
+    Plotly.react("map-figure", colouredTraces(map.x, map.y, fieldChoice.value),
+      layout({ height: 560, xaxis: axis(map.x_label), yaxis: axis(map.y_label), legend: { itemsizing: "constant" } }), configuration);
+  };
+  const mapChoice = select("map-kind", Object.entries(report.maps).map(([name, map]) => [name, map.label]), draw);
+  const fieldChoice = select("map-field", Object.entries(wells.fields).map(([name, field]) => [name, field.label]), draw);
+  fieldChoice.value = "is_dmso" in wells.fields ? "is_dmso" : fieldChoice.value;
+  draw();
+}
+
+function drawReplicates() {
+  const batches = [...new Set(wells.batch)];
+  const fields = Object.entries(wells.fields).filter(([, field]) => field.kind === "number");
+  const draw = () => {
+    const [first, second, name] = [firstChoice.value, secondChoice.value, fieldChoice.value];
+    const means = new Map();
+    wells.metabolite.forEach((metabolite, index) => {
+      const value = wells.fields[name].values[index];
+      if (value === null || wells.is_dmso[index] || !wells.qc_pass[index]) return;
+      const of = means.get(metabolite) ?? means.set(metabolite, {}).get(metabolite);
+      (of[wells.batch[index]] ??= []).push(value);
+    });
+    const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const pairs = [...means].filter(([, of]) => of[first] && of[second]).map(([metabolite, of]) => [metabolite, mean(of[first]), mean(of[second])]);
+    const [x, y] = [pairs.map((pair) => pair[1]), pairs.map((pair) => pair[2])];
+    const [mx, my] = [mean(x), mean(y)];
+    const sum = (values) => values.reduce((total, value) => total + value, 0);
+    const r = sum(x.map((value, i) => (value - mx) * (y[i] - my))) / Math.sqrt(sum(x.map((v) => (v - mx) ** 2)) * sum(y.map((v) => (v - my) ** 2)));
+    document.getElementById("replicates-summary").textContent =
+      `${pairs.length} metabolites in both batches, Pearson r = ${Number.isFinite(r) ? r.toFixed(2) : "not defined"}`;
+    Plotly.react("replicates-figure", [{
+      type: "scatter", mode: "markers", x, y, hoverinfo: "text", marker: { color: palette[0], size: 7, opacity: 0.7 },
+      text: pairs.map((pair) => `${plain(pair[0])}<br>${plain(first)}: ${shown(pair[1])}<br>${plain(second)}: ${shown(pair[2])}`),
+    }], layout({ height: 480, xaxis: axis(`${name}, ${first}`), yaxis: axis(`${name}, ${second}`) }), configuration);
+  };
+  const options = batches.map((batch) => [batch, batch]);
+  const firstChoice = select("replicates-first", options, draw);
+  const secondChoice = select("replicates-second", options, draw);
+  const fieldChoice = select("replicates-field", fields.map(([name, field]) => [name, field.label]), draw);
+  secondChoice.selectedIndex = 1;
+  draw();
+}
+
+function drawVolcano() {
+  const hits = report.volcano;
+  const classes = [...new Set(hits.hit_class)];
+  Plotly.react("volcano-figure", classes.map((name, number) => {
+    const rows = hits.metabolite.map((_, index) => index).filter((index) => hits.hit_class[index] === name && hits.direction[index] !== null);
+    return {
+      type: "scatter", mode: "markers", name: plain(name), hoverinfo: "text", marker: { color: palette[number % palette.length], size: 7 },
+      x: rows.map((index) => hits.direction[index]), y: rows.map((index) => -Math.log10(hits.q_replicate[index])),
+      text: rows.map((index) => `${plain(hits.metabolite[index])}<br>direction ${shown(hits.direction[index])}<br>q ${shown(hits.q_replicate[index])}`),
+    };
+  }), layout({
+    height: 480, xaxis: axis("direction: resting − to activated +, class distance is 1"), yaxis: axis("−log10 q_replicate"),
+    shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, line: { dash: "dash", color: "#64748b", width: 1 } }],
+  }), configuration);
+}
+
+function drawLoss() {
+  Plotly.react("loss-figure", report.loss.curves.map((curve, number) => ({
+    type: "scatter", mode: "lines+markers", name: plain(curve.name), x: curve.epoch, y: curve.total, marker: { size: 4 }, line: { color: palette[number], width: 2 },
+  })), layout({
+    height: 380, xaxis: axis("epoch"), yaxis: axis("loss"),
+    shapes: report.loss.best === null ? [] : [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: report.loss.best, x1: report.loss.best, line: { dash: "dash", color: "#64748b" } }],
+  }), configuration);
+}
+
+function drawGenes() {
+  const genes = report.genes;
+  Plotly.react("genes-figure", [{
+    type: "bar", orientation: "h", x: genes.importance, y: genes.gene.map(plain), hoverinfo: "text",
+    text: genes.gene.map((gene, index) => `${plain(gene)}: ${shown(genes.importance[index])}, signed ${shown(genes.signed_importance[index])}`),
+    textposition: "none", marker: { color: genes.signed_importance.map((value) => (value < 0 ? palette[1] : palette[0])) },
+  }], layout({ height: 140 + 18 * genes.gene.length, margin: { l: 110, r: 20, t: 10, b: 50 }, xaxis: axis("mean |x · ∂prediction/∂x|"), yaxis: { autorange: "reversed", automargin: true } }), configuration);
+}
+
+const figures = { plates: drawPlates, map: drawMap, replicates: drawReplicates, volcano: drawVolcano, loss: drawLoss, genes: drawGenes };
+for (const [name, draw] of Object.entries(figures)) if (document.getElementById(`${name}-figure`)) draw();
+
+// A closed part would be missing on paper.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));

@@ -1,0 +1,475 @@
+"""The screen, or one batch, as one HTML file: verdicts first, then metabolites, plates, maps, model, genes and methods.
+
+Whatever tables lie in the lake are shown; a section whose table is missing says so and how to make it. The file asks
+the network for nothing: its content security policy forbids it, and lets no script run but its own two.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import resources
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tcell_assets.exports.report_verdicts import batch_verdicts, screen_verdicts
+from tcell_assets.lake.models import ModelRegistry
+from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES, Column
+from tcell_assets.lake.store import Lake
+from tcell_assets.science.latent_map import fit_latent_map, project
+from tcell_assets.science.metabolite_scores import score_metabolites
+from tcell_assets.science.plate_geometry import row_number
+
+HIT_CALLS = "hit_calls"
+EVALUATION = "model_evaluation"
+MAP = "latent_map"
+TOP_GENES = 30
+# More points make a page of vector graphics sluggish; a chance sample of the wells still shows the shape.
+MOST_WELLS_DRAWN = 8000
+DIGITS = 5
+
+SECTIONS = (
+    ("verdicts", "Verdicts"),
+    ("metabolites", "Metabolites"),
+    ("plates", "Plates"),
+    ("map", "Latent map"),
+    ("replicates", "Replicates"),
+    ("model", "Model"),
+    ("genes", "Genes"),
+    ("methods", "Methods"),
+    ("dictionary", "Data dictionary"),
+)
+# What is shown of each well, in this order; a table that is not there is left out.
+WELL_FIELDS = {
+    "well_predictions": (
+        "activation_probability", "pred_tscore", "pred_cytotrace", "pred_pseudotime", "pred_activation", "split",
+    ),
+    "dmso_distances": ("euclidean", "cosine_centered"),
+    "well_metadata": (
+        "tscore", "cytotrace", "pseudotime", "activation_score", "is_activated", "batch", "plate", "row", "column",
+        "is_edge", "is_dmso", "metabolite", "cluster", "sample_type", "concentration",
+    ),
+    "well_qc": ("total_umi", "genes_seen", "rle_iqr", "dmso_correlation", "qc_pass", "qc_reason"),
+}  # fmt: skip
+HIT_COLUMNS = (
+    "rank", "metabolite", "hit_class", "reason", "n_replicates", "strength", "q_replicate", "direction", "q_direction",
+)  # fmt: skip
+SCORE_COLUMNS = (
+    "rank", "metabolite", "n_wells", "mean_euclidean", "sd_euclidean", "mean_cosine_centered",
+    "mean_activation_probability", "sd_activation_probability",
+)  # fmt: skip
+PLATE_COLUMNS = (
+    "batch", "plate", "n_wells", "n_failed", "n_dmso", "median_umi", "dmso_correlation", "z_prime", "morans_i", "flag",
+    "flag_reason",
+)  # fmt: skip
+# The command that makes what a section needs, by the group of its table.
+HOW = {"landed": "tcell ingest", "model": "tcell train", "scored": "tcell score", "screen": "tcell screen"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of a table: as shown, and as sorted."""
+
+    text: str
+    sort: str
+    is_number: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table; `choice` is what the class filter compares."""
+
+    cells: tuple[Cell, ...]
+    choice: str = ""
+
+
+@dataclass(frozen=True)
+class HeadColumn:
+    """The head of a column, with its meaning."""
+
+    name: str
+    description: str
+    is_number: bool
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """A table ready for the page."""
+
+    columns: tuple[HeadColumn, ...]
+    rows: tuple[Row, ...]
+
+
+def screen_report(lake: Lake, models: ModelRegistry) -> bytes:
+    """Return the report on the batches that the current model scored, or on all ingested ones before that.
+
+    Raises:
+        StorageError: A table is damaged.
+    """
+    batches = lake.batches("well_metadata")
+    current = models.current()
+    scored = lake.scored_by("latent_embeddings", current) if current else []
+    content = _content(lake, models, scored or batches, is_screen=True)
+    named = ", ".join(scored or batches) or "no batch yet"
+    left_out = sorted(set(batches) - set(scored)) if scored else []
+    summary = f"Batches: {named}."
+    if left_out:
+        summary += f" Not scored by the current model and left out: {', '.join(left_out)}."
+    return _rendered({**content, "title": "Screen report", "summary": _with_date(lake, content, summary)})
+
+
+def batch_report(lake: Lake, models: ModelRegistry, batch: str) -> bytes:
+    """Return the report on one batch.
+
+    Raises:
+        MissingTableError: The batch has not been ingested.
+        StorageError: A table is damaged.
+    """
+    lake.lineage("well_metadata", batch)
+    content = _content(lake, models, [batch], is_screen=False)
+    summary = _with_date(lake, content, "One screening batch; hits are called over the whole screen.")
+    return _rendered({**content, "title": f"Batch {batch}", "summary": summary})
+
+
+def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_screen: bool) -> dict[str, Any]:
+    used: list[tuple[str, str | None]] = []
+
+    def read(asset: str, columns: list[str] | None = None) -> pd.DataFrame | None:
+        """The table over the report's batches that have it, or None; noted in the methods."""
+        if asset not in TABLES:
+            return None
+        places: list[str | None] = (
+            [batch for batch in batches if lake.exists(asset, batch)]
+            if TABLES[asset].partitioned
+            else [None] * lake.exists(asset)
+        )
+        if not places:
+            return None
+        used.extend((asset, place) for place in places)
+        frames = [lake.read(asset, place, columns).assign(**_batch_column(asset, place)) for place in places]
+        return pd.concat(frames, ignore_index=True)
+
+    tables = {asset: read(asset) for asset in WELL_FIELDS}
+    wells = _joined_wells(tables)
+    latents = read("latent_embeddings") if wells is not None else None
+    plates = read("plate_qc")
+    ranking = read("gene_importance_ranking" if is_screen else "gene_importance")
+    history = read("training_history")
+    evaluation = read(EVALUATION) if is_screen else None
+    hits = read(HIT_CALLS) if is_screen else None
+    if is_screen:
+        position = read("screen_position_audit")
+        judged = screen_verdicts(
+            position, read("design_audit"), read("plate_similarity"), tables["well_qc"], plates, evaluation
+        )
+        scores = read("metabolite_scores")
+    else:
+        judged = batch_verdicts(read("position_audit"), tables["well_qc"], plates)
+        scores = _scores_of_batch(tables)
+
+    data: dict[str, Any] = {}
+    if wells is not None:
+        drawn = _drawn_wells(wells)
+        data["wells"] = _well_data(drawn)
+        data["maps"] = _maps(drawn, latents, read(MAP))
+    n_batches = wells["batch"].nunique() if wells is not None else 0
+    if hits is not None:
+        data["volcano"] = _columns(hits, ["metabolite", "hit_class", "direction", "q_replicate"])
+    if history is not None:
+        data["loss"] = _loss(history)
+    if ranking is not None:
+        top = ranking.nlargest(TOP_GENES, "importance")
+        data["genes"] = _columns(top, ["gene", "importance", "signed_importance"])
+    return {
+        "sections": SECTIONS,
+        "verdicts": judged,
+        "metabolites": _metabolites(hits, scores, is_screen),
+        "plate_quality": _shown(plates, TABLES["plate_qc"].columns, PLATE_COLUMNS),
+        "evaluation": None
+        if evaluation is None
+        else _shown(evaluation, TABLES[EVALUATION].columns, tuple(evaluation.columns)),
+        "has": {
+            "volcano": hits is not None,
+            "plates": wells is not None,
+            "map": bool(data.get("maps")),
+            "replicates": n_batches > 1,
+            "loss": history is not None,
+            "genes": ranking is not None,
+        },
+        "absent": _absences(is_screen, n_batches),
+        "model": _model(models, lake, batches),
+        "versions": _versions(lake, used),
+        "dictionary": [TABLES[asset] for asset in dict.fromkeys(asset for asset, _ in used)],
+        "data": data,
+        "used": used,
+    }
+
+
+def _batch_column(asset: str, batch: str | None) -> dict[str, str]:
+    has_one = "batch" in {column.name for column in TABLES[asset].columns}
+    return {} if batch is None or has_one else {"batch": batch}
+
+
+def _absences(is_screen: bool, n_batches: int) -> dict[str, str]:
+    hits = "hits are called over the whole screen: see the screen's report"
+    return {
+        "volcano": f"No hits to show: needs the table {HIT_CALLS}, which {HOW['screen']} makes."
+        if is_screen
+        else f"Not shown here: {hits}.",
+        "plates": f"No wells to show: needs the table well_metadata, which {HOW['landed']} makes.",
+        "map": f"No map to show: needs latent_embeddings of at least 3 wells, which {HOW['scored']} makes.",
+        "replicates": "One batch has no replicates in another: see the screen's report."
+        if n_batches == 1
+        else f"Needs two batches in the lake; {HOW['landed']} makes them.",
+        "loss": f"No model yet: needs the table training_history, which {HOW['model']} makes.",
+        "evaluation": f"Not evaluated: needs the table {EVALUATION}. Until then nothing here says that the model is "
+        "better than a plainer one."
+        if is_screen
+        else "Models are compared over the whole screen: see the screen's report.",
+        "genes": f"No gene importance yet; {HOW['screen' if is_screen else 'scored']} makes it.",
+        "model": f"No model is current; {HOW['model']} makes one.",
+    }
+
+
+def _joined_wells(tables: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame | None:
+    """Every well with all its fields; None before anything is ingested."""
+    wells = tables["well_metadata"]
+    if wells is None:
+        return None
+    for asset, fields in WELL_FIELDS.items():
+        table = tables[asset]
+        if table is not None and asset != "well_metadata":
+            new = [name for name in fields if name in table and name not in wells]
+            wells = wells.merge(table[["well_id", *new]], on="well_id", how="left", validate="one_to_one")
+    return wells.assign(qc_pass=True) if "qc_pass" not in wells else wells
+
+
+def _drawn_wells(wells: pd.DataFrame) -> pd.DataFrame:
+    return (
+        wells.sample(MOST_WELLS_DRAWN, random_state=614).sort_index()
+        if len(wells) > MOST_WELLS_DRAWN
+        else wells
+    )
+
+
+def _well_data(wells: pd.DataFrame) -> dict[str, Any]:
+    described = {column.name: column.description for asset in WELL_FIELDS for column in TABLES[asset].columns}
+    fields = {}
+    for name in (field for of_table in WELL_FIELDS.values() for field in of_table):
+        if name in wells and wells[name].notna().any():
+            is_number = pd.api.types.is_numeric_dtype(wells[name]) and not pd.api.types.is_bool_dtype(
+                wells[name]
+            )
+            values = wells[name] if is_number else wells[name].map(str, na_action="ignore")
+            kind = "number" if is_number else "category"
+            fields[name] = {
+                "label": f"{name}: {described[name].split(';')[0]}",
+                "kind": kind,
+                "values": _json(values),
+            }
+    return {
+        **_columns(wells, ["well_id", "batch", "plate", "metabolite", "is_dmso", "qc_pass", "column"]),
+        "row": [row_number(row) for row in wells["row"]],
+        "fields": fields,
+    }
+
+
+def _maps(
+    wells: pd.DataFrame, latents: pd.DataFrame | None, table: pd.DataFrame | None
+) -> dict[str, dict[str, Any]]:
+    """Coordinates of the wells by kind of map, in the order of `wells`: the lake's, or principal components."""
+    labels = {"pca": "principal components", "umap": "UMAP"}
+    if table is not None and {"well_id", "pca_1", "pca_2"} <= set(table.columns):
+        coordinates = table.set_index("well_id")
+    elif latents is not None and len(latents) >= 3:
+        # One model's latents only: those of two models are different coordinates.
+        newest = latents["model_version"].iloc[-1]
+        columns = ["well_id", *LATENT_COLUMNS]
+        same = latents.loc[latents["model_version"] == newest, columns]
+        coordinates = project(fit_latent_map(same, with_umap=False), same).set_index("well_id")
+    else:
+        return {}
+    coordinates = coordinates.reindex(wells["well_id"])
+    return {
+        kind: {
+            "label": label,
+            "x_label": f"{kind.upper()} 1",
+            "y_label": f"{kind.upper()} 2",
+            "x": _json(coordinates[f"{kind}_1"]),
+            "y": _json(coordinates[f"{kind}_2"]),
+        }
+        for kind, label in labels.items()
+        if f"{kind}_1" in coordinates
+    }
+
+
+def _loss(history: pd.DataFrame) -> dict[str, Any]:
+    names = {"train": "training wells", "val": "validation wells", "inner": "wells that stop the training"}
+    best = history.loc[history["is_best"], "epoch"]
+    return {
+        "best": int(best.iloc[0]) if len(best) else None,
+        "curves": [
+            {"name": names.get(str(split), str(split)), **_columns(rows, ["epoch", "total"])}
+            for split, rows in history.groupby("split")
+        ],
+    }
+
+
+def _scores_of_batch(tables: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame | None:
+    wells, predictions, distances = (
+        tables[name] for name in ("well_metadata", "well_predictions", "dmso_distances")
+    )
+    if wells is None or predictions is None or distances is None:
+        return None
+    return score_metabolites(wells, predictions, distances, usable=distances.set_index("well_id")["qc_pass"])
+
+
+def _metabolites(hits: pd.DataFrame | None, scores: pd.DataFrame | None, is_screen: bool) -> dict[str, Any]:
+    if hits is not None:
+        return {
+            "table": _shown(hits, TABLES[HIT_CALLS].columns, HIT_COLUMNS, choice="hit_class"),
+            "choices": list(dict.fromkeys(hits["hit_class"])),
+            "note": "A hit is a metabolite whose replicates agree beyond chance and position; the reason stands beside "
+            "each class.",
+        }
+    if scores is not None:
+        return {
+            "table": _shown(scores, TABLES["metabolite_scores"].columns, SCORE_COLUMNS),
+            "choices": [],
+            "note": "Ranked by the mean distance to DMSO. A distance is no test: "
+            + (
+                f"hits need the table {HIT_CALLS}." if is_screen else "hits are called over the whole screen."
+            ),
+        }
+    makes = HOW["screen" if is_screen else "scored"]
+    return {"table": None, "note": f"No metabolite is scored yet; {makes} does it."}
+
+
+def _shown(
+    frame: pd.DataFrame | None, columns: Sequence[Column], wanted: Sequence[str], choice: str | None = None
+) -> ShownTable | None:
+    """The wanted columns that are there, as text; numbers with four digits and sorted by their full value."""
+    if frame is None:
+        return None
+    described = {column.name: column for column in columns}
+    names = [name for name in wanted if name in frame and name in described]
+    is_number = {
+        name: pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
+        for name in names
+    }
+    head = tuple(HeadColumn(name, described[name].description, is_number[name]) for name in names)
+    rows = []
+    for record in frame.to_dict("records"):
+        cells = tuple(_cell(record[name], is_number[name]) for name in names)
+        rows.append(Row(cells, str(record[choice]) if choice else ""))
+    return ShownTable(head, tuple(rows))
+
+
+def _cell(value: Any, is_number: bool) -> Cell:
+    if pd.isna(value):
+        return Cell("–", "", is_number)
+    if is_number:
+        text = str(int(value)) if float(value).is_integer() and abs(value) < 1e6 else f"{value:.4g}"
+        return Cell(text, repr(float(value)), True)
+    return Cell(str(value), str(value), False)
+
+
+def _model(models: ModelRegistry, lake: Lake, batches: Sequence[str]) -> dict[str, Any] | None:
+    """The model that made the predictions shown, else the current one."""
+    made = [
+        lake.lineage("well_predictions", batch).model_version
+        for batch in batches
+        if lake.exists("well_predictions", batch)
+    ]
+    named = made[-1] if made and made[-1] in models.versions() else models.current()
+    if named is None:
+        return None
+    manifest = models.manifest(named)
+    details = {name: manifest[name] for name in ("settings", "compute", "library_versions", "batch_hashes")}
+    return {
+        "version": named,
+        "created_at": manifest["created_at"],
+        "preset": manifest["settings"]["preset"],
+        "genes": len(manifest["genes"]),
+        "gene_hash": manifest["gene_hash"][:16],
+        "batches": ", ".join(manifest["batch_hashes"]),
+        "seed": manifest["seed"],
+        "details": json.dumps(details, indent=1),
+    }
+
+
+def _versions(lake: Lake, used: Sequence[tuple[str, str | None]]) -> ShownTable:
+    names = ("table", "batch", "content", "code", "model", "run")
+    head = tuple(HeadColumn(name, "", False) for name in names)
+    rows = []
+    for asset, batch in dict.fromkeys(used):
+        lineage = lake.lineage(asset, batch)
+        values = (asset, batch or "screen", lineage.data_version[:16], lineage.code_version,
+                  lineage.model_version or "", lineage.run_id[:8])  # fmt: skip
+        rows.append(Row(tuple(Cell(value, value, False) for value in values)))
+    return ShownTable(head, tuple(rows))
+
+
+def _with_date(lake: Lake, content: Mapping[str, Any], summary: str) -> str:
+    """The time of the newest table rather than of writing: the same tables give the same file."""
+    times = [lake.path(asset, batch).stat().st_mtime for asset, batch in content["used"]]
+    if not times:
+        return summary
+    return f"{summary} Tables as of {datetime.fromtimestamp(max(times), timezone.utc):%Y-%m-%d %H:%M} UTC."
+
+
+def _columns(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[Any]]:
+    return {name: _json(frame[name]) for name in names}
+
+
+def _json(values: pd.Series) -> list[Any]:
+    """Values as JSON has them: unknown ones are None, numbers keep five digits."""
+    if pd.api.types.is_float_dtype(values):
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in numbers]
+    return [None if pd.isna(value) else value for value in values.astype(object).tolist()]
+
+
+def _rendered(content: Mapping[str, Any]) -> bytes:
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    files = resources.files("tcell_assets.exports")
+    style, script, page = (
+        (files / name).read_text("utf-8") for name in ("report.css", "report.js", "report.html.jinja")
+    )
+    plotly = get_plotlyjs()
+    allowed = " ".join(f"'sha256-{_digest(text)}'" for text in (plotly, script))
+    policy = (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    # In a script element only "<" can end the text or open a comment; JSON lets it be written as an escape.
+    data = json.dumps(content["data"], separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return (
+        environment.from_string(page)
+        .render(
+            **{**content, "data": Markup(data)},
+            policy=Markup(policy),
+            style=Markup(style),
+            script=Markup(script),
+            plotly=Markup(plotly),
+            package_version=version("tcell-assets"),
+        )
+        .encode()
+    )
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,133 @@
+"""What the audits say of a screen or batch, as verdicts with their findings in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+UNKNOWN = "not judged"
+# From harmless to disqualifying.
+SEVERITY = ("ok", "watch", "confounded", "fail")
+MOST_FINDINGS = 12
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One verdict of the report: what was judged, how, and why."""
+
+    topic: str
+    verdict: str
+    findings: tuple[str, ...]
+
+    @property
+    def css_class(self) -> str:
+        """The name its colour has in the style sheet."""
+        return self.verdict if self.verdict in SEVERITY else "unknown"
+
+
+def screen_verdicts(
+    position: pd.DataFrame | None,
+    design: pd.DataFrame | None,
+    similarity: pd.DataFrame | None,
+    well_qc: pd.DataFrame | None,
+    plate_qc: pd.DataFrame | None,
+    evaluation: pd.DataFrame | None,
+) -> list[Verdict]:
+    """Return the verdicts on a screen; a table that is not there is a verdict `not judged` with what makes it."""
+    return [
+        _position(position, "screen_position_audit", "tcell screen"),
+        _design(design),
+        _swaps(similarity),
+        _quality(well_qc, plate_qc),
+        _model(evaluation),
+    ]
+
+
+def batch_verdicts(
+    position: pd.DataFrame | None, well_qc: pd.DataFrame | None, plate_qc: pd.DataFrame | None
+) -> list[Verdict]:
+    """Return the verdicts on a batch; see `screen_verdicts`."""
+    return [_position(position, "position_audit", "tcell ingest"), _quality(well_qc, plate_qc)]
+
+
+def _position(audit: pd.DataFrame | None, asset: str, command: str) -> Verdict:
+    topic = "Position on the plate"
+    if audit is None:
+        return _not_judged(topic, asset, command)
+    doubtful = audit[audit["verdict"] != "ok"]
+    findings = tuple(doubtful["finding"].head(MOST_FINDINGS)) or (
+        f"position predicts none of the {len(audit)} variables",
+    )
+    return Verdict(topic, _worst(audit["verdict"]), findings)
+
+
+def _design(audit: pd.DataFrame | None) -> Verdict:
+    topic = "Design"
+    if audit is None:
+        return _not_judged(topic, "design_audit", "tcell screen")
+    by_name = dict(zip(audit["quantity"], audit["value"], strict=True))
+    findings = tuple(value for name, value in by_name.items() if name.startswith("finding "))
+    verdict = str(by_name.get("verdict", UNKNOWN)).strip('"')
+    return Verdict(topic, verdict, findings[:MOST_FINDINGS] or ("nothing to object to",))
+
+
+def _swaps(similarity: pd.DataFrame | None) -> Verdict:
+    topic = "Plate swaps"
+    if similarity is None:
+        return _not_judged(topic, "plate_similarity", "tcell screen")
+    suspected = similarity[similarity["is_suspected_swap"]]
+    findings = tuple(
+        f"{row.plate_a} and {row.plate_b} each resemble the other's batch more than their own"
+        for row in suspected.itertuples()
+    )
+    return Verdict(
+        topic, "watch" if findings else "ok", findings or ("every plate resembles its own batch most",)
+    )
+
+
+def _quality(wells: pd.DataFrame | None, plates: pd.DataFrame | None) -> Verdict:
+    topic = "Quality"
+    if wells is None or plates is None:
+        return _not_judged(topic, "well_qc and plate_qc", "tcell ingest")
+    failed = int((~wells["qc_pass"].astype(bool)).sum())
+    flagged = plates[plates["flag"] != "ok"]
+    findings = [f"{failed} of {len(wells)} wells fail and enter no training, no DMSO centre and no score"]
+    findings += [f"plate {row.batch} {row.plate}: {row.flag_reason}" for row in flagged.itertuples()]
+    if flagged.empty:
+        findings.append(f"no problem with any of the {len(plates)} plates")
+    return Verdict(topic, _worst(plates["flag"]), tuple(findings[:MOST_FINDINGS]))
+
+
+def _model(evaluation: pd.DataFrame | None) -> Verdict:
+    """The Transformer against the plainer models, whole metabolites held out, by the tables' own point values."""
+    topic = "Model against baselines"
+    needed = {"scheme", "model", "target", "metric", "value"}
+    if evaluation is None or not needed <= set(evaluation.columns):
+        return _not_judged(topic, "model_evaluation", "materializing it in the UI")
+    rows = evaluation[
+        (evaluation["scheme"] == "leave_metabolite_out") & evaluation["metric"].isin(["r2", "auroc"])
+    ]
+    findings, behind = [], False
+    for (target, metric), values in rows.groupby(["target", "metric"]):
+        by_model = values.set_index("model")["value"]
+        if "transformer" not in by_model or len(by_model) < 2:
+            continue
+        others = by_model.drop("transformer")
+        behind |= bool(by_model["transformer"] <= others.max())
+        findings.append(
+            f"{target}, metabolites held out: {metric} {by_model['transformer']:.2f}, best other "
+            f"{others.idxmax()} {others.max():.2f}"
+        )
+    if not findings:
+        return Verdict(topic, UNKNOWN, ("the Transformer is not among the models that were evaluated",))
+    return Verdict(topic, "watch" if behind else "ok", tuple(findings))
+
+
+def _not_judged(topic: str, asset: str, command: str) -> Verdict:
+    return Verdict(topic, UNKNOWN, (f"needs {asset}, which is not there yet: {command}",))
+
+
+def _worst(verdicts: pd.Series) -> str:
+    known = [verdict for verdict in SEVERITY if (verdicts == verdict).any()]
+    return known[-1] if known else UNKNOWN
