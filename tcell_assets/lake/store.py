@@ -77,11 +77,34 @@ def content_hash(table: pa.Table) -> str:
         def close(self) -> None:
             pass
 
-    plain = table.replace_schema_metadata(None).combine_chunks()
+    plain = _without_arbitrary_bits(table.replace_schema_metadata(None).combine_chunks(), digest.update)
     with pa.ipc.new_stream(pa.PythonFile(_Sink(), mode="w"), plain.schema) as writer:
         for batch in plain.to_batches(max_chunksize=65536):
             writer.write_batch(batch)
     return digest.hexdigest()
+
+
+def _without_arbitrary_bits(table: pa.Table, note_missing: Callable[[bytes], object]) -> pa.Table:
+    """Return the table with missing values filled, after noting which they were.
+
+    What lies in memory under a missing value, and behind the last bit of a column of truth values, is arbitrary: it
+    differs between a table that was made and the same one read back.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for position, column in enumerate(table.columns):
+        if pa.types.is_boolean(column.type):
+            column = column.cast(pa.uint8())
+        if column.null_count:
+            missing = column.is_null().to_numpy()
+            note_missing(f"{table.column_names[position]}:".encode() + np.packbits(missing).tobytes())
+            empty = "" if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) else 0
+            column = pc.fill_null(column, pa.scalar(empty).cast(column.type))
+        if column is not table.column(position):
+            table = table.set_column(position, table.column_names[position], column)
+    return table.combine_chunks()
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def _wells(n: int = 3) -> pd.DataFrame:
             "is_activated": pd.array([True, None, False][:n], dtype="boolean"),
             "activation_score": [0.3, np.nan, -4.5][:n],
         }
-    )
+    ).reindex(columns=[column.name for column in TABLES["well_metadata"].columns])
 
 
 def test_a_table_comes_back_as_it_was_written(lake: Lake) -> None:
@@ -139,3 +139,28 @@ def test_every_column_of_every_table_is_described() -> None:
         assert table.description, table.asset
         for column in table.columns:
             assert len(column.description) > 3, (table.asset, column.name)
+
+
+def test_a_table_read_back_has_the_hash_it_was_written_with_whatever_is_missing_in_it(lake: Lake) -> None:
+    table = TABLES["well_metadata"].to_arrow(_wells())
+    lineage = Lineage("well_metadata", "tc1", run_id="r", code_version="1", data_version=content_hash(table))
+    path = lake.write(table, lineage)
+    lake.verify("well_metadata", "tc1")
+    changed = _wells()
+    changed.loc[1, "tscore"] = 0.0
+    assert content_hash(TABLES["well_metadata"].to_arrow(changed)) != content_hash(table)
+    lake.write(changed, lineage)
+    with pytest.raises(StorageError, match=r"tc1\.parquet: its values are not those that were written"):
+        lake.verify("well_metadata", "tc1")
+    path.rename(path.with_name("tc2.parquet"))
+    with pytest.raises(StorageError, match="is a copy of well_metadata of tc1"):
+        lake.verify("well_metadata", "tc2")
+
+
+def test_a_changed_bit_in_a_page_is_found_while_reading(lake: Lake) -> None:
+    path = lake.write(_wells(), _lineage("well_metadata", "tc1"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 6] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(StorageError, match=r"tc1\.parquet"):
+        lake.read("well_metadata", "tc1")
