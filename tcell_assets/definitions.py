@@ -20,6 +20,7 @@ from tcell_assets.assets.quality import (
 from tcell_assets.assets.report import batch_report, screen_report
 from tcell_assets.assets.scoring import dmso_distances, score_wells
 from tcell_assets.assets.screen import gene_importance_ranking, metabolite_scores
+from tcell_assets.assets.statistics import fit_latent_map, hit_calls, latent_map, phenotype_correlation
 from tcell_assets.configuration import Configuration, load_configuration
 from tcell_assets.io_managers import ParquetIOManager
 from tcell_assets.jobs import JOBS
@@ -40,6 +41,10 @@ ASSETS = (
     screen_position_audit,
     design_audit,
     plate_similarity,
+    hit_calls,
+    fit_latent_map,
+    latent_map,
+    phenotype_correlation,
     metabolite_scores,
     gene_importance_ranking,
     batch_report,

@@ -1,7 +1,7 @@
 """What the whole screen says: metabolites and genes over all batches."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
@@ -10,8 +10,14 @@ from tcell_assets.lake.store import Lineage
 from tcell_assets.metadata import preview, table_arguments, table_result
 from tcell_assets.resources import Storage
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SCREEN = "screen"
 OWNERS = ["team:screening"]
+
+# The feature space whose calls a metabolite's class and rank are taken from.
+HIT_CLASS_SPACE = "latent"
 
 
 @dg.asset(
@@ -25,23 +31,38 @@ def metabolite_scores(
     well_metadata: Mapping[str, Frame],
     well_predictions: Mapping[str, Frame],
     dmso_distances: Mapping[str, Frame],
+    hit_calls: Frame,
 ) -> dg.MaterializeResult[Any]:
-    """Mean, standard deviation and number of each metabolite's distances and predicted activation."""
-    import pandas as pd
+    """Mean, standard deviation and number of each metabolite's distances and predicted activation, best hit first.
 
+    Where no metabolite has replicates that can be compared, the mean distance to DMSO ranks instead, and says so.
+    """
     from tcell_assets.science.metabolite_scores import score_metabolites
 
     lineage, scored = scored_with_one_model(context, storage, "dmso_distances")
-    distances = pd.concat([dmso_distances[batch] for batch in scored], ignore_index=True)
+    require_model(storage, "hit_calls", [None], lineage.model_version)
+    hits = hit_calls[hit_calls["feature_space"] == HIT_CLASS_SPACE]
+    comparable = bool(hits["p_replicate"].notna().any())
+    if not comparable:
+        context.log.warning(
+            "no metabolite has usable replicates that can be compared, so metabolites are ranked by their mean "
+            "distance to DMSO; that is no evidence of an effect"
+        )
+    distances = stacked(dmso_distances, scored)
     scores = score_metabolites(
-        pd.concat([well_metadata[batch] for batch in scored], ignore_index=True),
-        pd.concat([well_predictions[batch] for batch in scored], ignore_index=True),
+        stacked(well_metadata, scored),
+        stacked(well_predictions, scored),
         distances,
         usable=distances.set_index("well_id")["qc_pass"],
+        hits=hits if comparable else None,
     )
     return table_result(
         "metabolite_scores",
-        scores.assign(model_version=lineage.model_version),
+        scores.assign(
+            hit_class=scores["metabolite"].map(hits.set_index("metabolite")["hit_class"]),
+            ranked_by="hit_calls" if comparable else "mean_euclidean",
+            model_version=lineage.model_version,
+        ),
         {"batches": ", ".join(scored), "metabolites": len(scores), "preview": preview(scores, 20)},
         model_version=lineage.model_version,
         training_batches=lineage.training_batches,
@@ -99,3 +120,30 @@ def scored_with_one_model(
             f"scored by another model than {version}, left out: {sorted(set(lineages) - set(scored))}"
         )
     return lineages[scored[0]], scored
+
+
+def require_model(
+    storage: Storage, asset: str, batches: Sequence[str] | Sequence[None], version: str | None
+) -> None:
+    """Refuse tables of another model; `[None]` asks of a screen table.
+
+    Raises:
+        dagster.Failure: A table was made by another model.
+    """
+    for batch in batches:
+        found = storage.lake().lineage(asset, batch).model_version
+        if found != version:
+            raise dg.Failure(
+                f"{asset}{f' of batch {batch}' if batch else ''} was made by model {found}, the tables beside it by "
+                f"{version}. Run the {'score job for the batch' if batch else 'whole screen job'} again.",
+                allow_retries=False,
+            )
+
+
+def stacked(
+    tables: Mapping[str, Frame], batches: Sequence[str], join: Literal["inner", "outer"] = "outer"
+) -> "pd.DataFrame":
+    """Return the tables of these batches as one; `inner` keeps the columns, such as genes, that all of them have."""
+    import pandas as pd
+
+    return pd.concat([tables[batch] for batch in batches], ignore_index=True, join=join)
