@@ -150,8 +150,6 @@ def check_quality(
     **table_arguments("position_audit"),
 )
 def position_audit(
-    context: dg.AssetExecutionContext,
-    storage: Storage,
     well_metadata: Frame,
     expression_matrix: Frame,
     well_qc: Frame,
@@ -163,32 +161,20 @@ def position_audit(
         audited_targets,
         usable_rows,
     )
-    from tcell_assets.science.plate_figures import plate_heat_maps
-    from tcell_assets.science.position import adjust_for_position, worst_verdict
     from tcell_assets.science.position import position_audit as audit_position
+    from tcell_assets.science.position import worst_verdict
 
-    batch = context.partition_key
     expression = usable_rows(expression_matrix.set_index("well_id"), well_qc)
     variables = audited_targets(well_metadata).loc[expression.index].join(audited_depth(well_qc))
     variables = variables.join(audited_expression(expression))
     audit = audit_position(variables, well_metadata)
     verdict = worst_verdict(audit)
-    worst = str(
-        audit.assign(strength=audit["r2"].fillna(audit["auc"])).nlargest(1, "strength")["variable"].iloc[0]
-    )
-    raw = variables[[worst]].astype("float64").dropna()
-    adjusted = adjust_for_position(raw, well_metadata, "auto", verdict)
-    figure = plate_heat_maps(
-        {"raw": raw[worst], "adjusted": adjusted[worst]}, well_metadata, f"{batch}: {worst}", worst
-    )
     return table_result(
         "position_audit",
         audit,
         {
             "verdict": verdict,
             "preview": preview(audit[["variable", "r2", "auc", "verdict", "finding"]], 20),
-            "plates": picture(figure.thumbnail),
-            "figure": storage.keep_figure(f"{batch}/position_audit.png", figure.full),
             **{
                 f"r2_{name}": float(value)
                 for name, value in audit.set_index("variable")["r2"].dropna().items()
@@ -246,6 +232,52 @@ def adjusted_embeddings(
         model_version=lineage.model_version,
         training_batches=lineage.training_batches,
     )
+
+
+@dg.asset(
+    partitions_def=screening_batches,
+    group_name="scoring",
+    owners=OWNERS,
+    kinds={"matplotlib"},
+    code_version="1",
+    description="Plate maps of depth, scores and latent norm in real plate geometry, before and after position "
+    "adjustment: a thumbnail here, the full figures in `storage/figures/<batch>/`.",
+)
+def plate_maps(
+    context: dg.AssetExecutionContext,
+    storage: Storage,
+    well_metadata: Frame,
+    well_qc: Frame,
+    latent_embeddings: Frame,
+    position_audit: Frame,
+) -> None:
+    """Draw the maps; wells that fail quality control are shown but enter no median of the adjustment."""
+    from tcell_assets.science.audit_variables import audited_depth, audited_targets
+    from tcell_assets.science.plate_figures import plate_heat_maps
+    from tcell_assets.science.position import adjust_for_position, resolve_adjustment, worst_verdict
+
+    batch = context.partition_key
+    latent_norm = latent_embeddings.set_index("well_id")[["latent_norm"]]
+    variables = (
+        latent_norm.join(audited_targets(well_metadata)).join(audited_depth(well_qc)).astype("float64")
+    )
+    usable = well_qc.set_index("well_id")["qc_pass"]
+    method = resolve_adjustment("auto", worst_verdict(position_audit))
+    for variable in variables:
+        raw = variables[[variable]].dropna()
+        adjusted = adjust_for_position(raw, well_metadata, method, usable=usable)
+        figure = plate_heat_maps(
+            {"raw": raw[variable], f"after {method}": adjusted[variable]},
+            well_metadata,
+            f"{batch}: {variable}",
+            str(variable),
+        )
+        context.add_output_metadata(
+            {
+                str(variable): picture(figure.thumbnail),
+                f"{variable}_figure": storage.keep_figure(f"{batch}/{variable}.png", figure.full),
+            }
+        )
 
 
 @dg.asset(

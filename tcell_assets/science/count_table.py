@@ -24,8 +24,8 @@ def counts_to_table(counts: sparse.csr_matrix, well_ids: Sequence[str], genes: S
     order = np.lexsort((columns, rows))
     return pd.DataFrame(
         {
-            "well_id": pd.Categorical.from_codes(rows[order], list(well_ids)),
-            "gene": pd.Categorical.from_codes(columns[order], list(genes)),
+            "well_id": pd.Categorical.from_codes(rows[order], categories=pd.Index(well_ids)),
+            "gene": pd.Categorical.from_codes(columns[order], categories=pd.Index(genes)),
             "count": values[order].astype(np.int32),
         }
     )
