@@ -161,3 +161,9 @@ class TransformerCompute(dg.ConfigurableResource):
         from tcell_assets.science.scoring import score_wells
 
         return score_wells(model, expression, self.resolve(), head, on_progress)
+
+    def compare_with_linear_baselines(self, data: "TrainingData", model: "TrainedModel") -> "pd.DataFrame":
+        """Judge a model on its held-out wells, beside ridge and logistic regression on the same split."""
+        from tcell_assets.science.baselines import compare_with_linear_baselines
+
+        return compare_with_linear_baselines(data, model, self.resolve())

@@ -14,12 +14,13 @@ from tcell_assets.checks import (
     promotion_checks,
     report_stale_predictions,
 )
-from tcell_assets.metadata import picture, table_arguments, table_result
+from tcell_assets.metadata import picture, preview, table_arguments, table_result
 from tcell_assets.progress import progress_of
 from tcell_assets.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.science.settings import TrainingSettings, settings_for_preset
 
 MODEL = "model"
+HELD_OUT_ACCURACY = "held_out_accuracy"
 OWNERS = ["team:computational-biology"]
 
 
@@ -78,6 +79,11 @@ class TrainingConfig(dg.Config):
         description="of batches that landed as counts, model the genes that vary most over the training wells "
         "(default: 2541, the published number); landed VST is modelled whole",
     )
+    compare_with_linear: bool = Field(
+        default=False,
+        description="fit ridge and logistic regression on the same split and show their held-out accuracy beside the "
+        "model's; minutes on a large screen",
+    )
     validation_tolerance: float = Field(
         default=0.05,
         ge=0,
@@ -91,7 +97,9 @@ class TrainingConfig(dg.Config):
         Raises:
             SettingsError: Two values contradict each other, e.g. heads does not divide d_model.
         """
-        values = self.model_dump(exclude={"preset", "validation_tolerance", "n_genes"}, exclude_none=True)
+        values = self.model_dump(
+            exclude={"preset", "validation_tolerance", "n_genes", "compare_with_linear"}, exclude_none=True
+        )
         if self.attention == "as_preset":
             del values["attention"]
         return settings_for_preset(self.preset, **values)
@@ -167,6 +175,13 @@ def train_model(
     context.log.info(promoted)
     report_stale_predictions(context.instance, lake, str(models.current()))
     yield from checks
+    accuracy: dict[str, Any] = {}
+    if config.compare_with_linear:
+        table = compute.compare_with_linear_baselines(data, model)
+        accuracy = {
+            HELD_OUT_ACCURACY: dg.MetadataValue.json(table.to_dict("records")),
+            "held_out_accuracy_table": preview(table),
+        }
     history = model.history
     best = history[history["is_best"]].set_index("split")["total"].to_dict()
     figure = loss_curve(history)
@@ -190,6 +205,7 @@ def train_model(
             "precision": model.compute.precision,
             "compute_reason": model.compute.reason,
             "loss_curve": picture(figure.thumbnail),
+            **accuracy,
         },
     )
     yield table_result(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import dagster as dg
 
 from tcell_assets.cli import echo_table
 from tcell_assets.commands.simulate import write_screen
@@ -15,7 +16,7 @@ from tcell_assets.progress import terminal_progress
 # Small enough for a laptop's first minutes; 10 epochs were enough here, 50 over-fit from epoch 16 on.
 GENES = 256
 PLATES = 2
-TRAINING: dict[str, Any] = {"preset": "recommended", "epochs": 10}
+TRAINING: dict[str, Any] = {"preset": "recommended", "epochs": 10, "compare_with_linear": True}
 BATCH_PREFIX = "demo"
 
 
@@ -25,6 +26,9 @@ def demo_command() -> None:
 
     Batches are named demo1 and demo2; what else lies in the landing zone is left alone. A second demo reuses them.
     """
+    import pandas as pd
+
+    from tcell_assets.assets.model import HELD_OUT_ACCURACY
     from tcell_assets.configuration import load_configuration
     from tcell_assets.platform import open_platform
     from tcell_assets.science.simulation import SimulationSettings, simulate_screen
@@ -41,7 +45,7 @@ def demo_command() -> None:
         platform.register_landed_batches()
         for batch in batches:
             platform.run("ingest", batch)
-        platform.run("train", config={"ops": {"train_model": {"config": TRAINING}}})
+        trained = platform.run("train", config={"ops": {"train_model": {"config": TRAINING}}})
         click.echo(f"trained {platform.storage.models().current()}")
         for batch in batches:
             platform.run("score", batch)
@@ -49,6 +53,8 @@ def demo_command() -> None:
         lake = platform.storage.lake()
         scores = lake.read("metabolite_scores")
         genes = lake.read("gene_importance_ranking", columns=["rank", "gene", "importance"])
+    click.echo("\nHeld-out wells: the Transformer beside the linear models a statistician would try first")
+    echo_table(_rounded(pd.DataFrame(_metadata(trained, "trained_model")[HELD_OUT_ACCURACY])))
     top = scores.head(10)[["rank", "metabolite", "n_wells", "mean_euclidean", "mean_activation_probability"]]
     click.echo("\nMetabolites furthest from DMSO")
     echo_table(_rounded(top))
@@ -58,6 +64,15 @@ def demo_command() -> None:
     click.echo(f"tables   {_short(Path(configuration.storage) / 'lake')}/<asset>/<batch>.parquet")
     click.echo(f"models   {_short(Path(configuration.storage) / 'models')}/<version>/")
     click.echo("UI       .venv/bin/tcell ui   then http://127.0.0.1:3000")
+
+
+def _metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+    from tcell_assets.metadata import plain_metadata
+
+    for event in result.get_asset_materialization_events():
+        if event.asset_key == dg.AssetKey(asset):
+            return plain_metadata(event.materialization.metadata)
+    raise LookupError(f"{asset} was not materialized")
 
 
 def _rounded(frame: Any) -> list[dict[str, Any]]:
