@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tcell_assets.exports.hits import HIT_CALLS, class_of_wells
 from tcell_assets.files import storage_errors, temporary_beside
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES
@@ -18,6 +19,7 @@ from tcell_assets.lake.store import Lake
 if TYPE_CHECKING:
     from anndata import AnnData
 
+MAP = "latent_map"
 # Of the wells, in this order; a column that two of them have is taken from the first.
 WELL_TABLES = ("well_metadata", "well_qc", "well_predictions", "dmso_distances")
 
@@ -61,8 +63,6 @@ def annotated_screen(lake: Lake, models: ModelRegistry, with_umap: bool = True) 
     """
     from anndata import AnnData
 
-    from tcell_assets.science.latent_map import fit_latent_map, project
-
     version, batches = scored_batches(lake, models)
     genes = [str(gene) for gene in models.manifest(version)["genes"]]
     observed = _observed(lake, batches)
@@ -70,11 +70,10 @@ def annotated_screen(lake: Lake, models: ModelRegistry, with_umap: bool = True) 
     expression = pd.concat([lake.expression(batch, genes) for batch in batches]).loc[well_ids]
     latents = pd.concat([lake.read("latent_embeddings", batch) for batch in batches])
     latents = latents.set_index("well_id").loc[well_ids, list(LATENT_COLUMNS)].reset_index()
-    fitted = fit_latent_map(latents, with_umap=with_umap)
-    coordinates = project(fitted, latents)
+    coordinates = _coordinates(lake, version, latents, with_umap)
     maps = {"X_latent": latents[list(LATENT_COLUMNS)], "X_pca": coordinates[["pca_1", "pca_2"]]}
     if with_umap:
-        maps["X_umap"] = fitted.reference[["umap_1", "umap_2"]]
+        maps["X_umap"] = coordinates[["umap_1", "umap_2"]]
     return AnnData(
         X=expression.to_numpy(dtype=np.float32),
         obs=_plain(observed.set_index("well_id")),
@@ -114,10 +113,22 @@ def _observed(lake: Lake, batches: Sequence[str]) -> pd.DataFrame:
         joined = table if joined.empty else joined.merge(
             table[["well_id", *new]], on="well_id", validate="one_to_one"
         )  # fmt: skip
-    if "hit_calls" in TABLES and lake.exists("hit_calls"):
-        classes = lake.read("hit_calls").set_index("metabolite")["hit_class"]
-        joined["hit_class"] = joined["metabolite"].map(classes)
+    if HIT_CALLS in TABLES and lake.exists(HIT_CALLS):
+        joined["hit_class"] = class_of_wells(joined["metabolite"], lake.read(HIT_CALLS))
     return joined
+
+
+def _coordinates(lake: Lake, version: str, latents: pd.DataFrame, with_umap: bool) -> pd.DataFrame:
+    """Places of the wells on the map, index `well_id`: the lake's map where it is this model's and whole."""
+    from tcell_assets.science.latent_map import fit_latent_map, project
+
+    wanted = ["pca_1", "pca_2", *(["umap_1", "umap_2"] if with_umap else [])]
+    if MAP in TABLES and lake.exists(MAP) and lake.lineage(MAP).model_version == version:
+        known = lake.read(MAP, columns=["well_id", *wanted]).set_index("well_id").reindex(latents["well_id"])
+        if known.notna().all(axis=None):
+            return known
+    fitted = fit_latent_map(latents, with_umap=with_umap)
+    return project(fitted, latents).set_index("well_id")[wanted]
 
 
 def _plain(observed: pd.DataFrame) -> pd.DataFrame:

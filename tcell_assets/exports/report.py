@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import resources
 from importlib.metadata import version
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tcell_assets.exports.hits import HIT_CALLS, calls_shown, class_of_wells
 from tcell_assets.exports.report_verdicts import batch_verdicts, screen_verdicts
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES, Column
@@ -27,7 +29,7 @@ from tcell_assets.science.latent_map import fit_latent_map, project
 from tcell_assets.science.metabolite_scores import score_metabolites
 from tcell_assets.science.plate_geometry import row_number
 
-HIT_CALLS = "hit_calls"
+HIT_CLASS = "hit_class"
 EVALUATION = "model_evaluation"
 MAP = "latent_map"
 TOP_GENES = 30
@@ -163,7 +165,10 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
     ranking = read("gene_importance_ranking" if is_screen else "gene_importance")
     history = read("training_history")
     evaluation = read(EVALUATION) if is_screen else None
-    hits = read(HIT_CALLS) if is_screen else None
+    hits = read(HIT_CALLS)
+    if hits is not None and wells is not None:
+        wells = wells.assign(**{HIT_CLASS: class_of_wells(wells["metabolite"], hits)})
+    hits = calls_shown(hits) if hits is not None and is_screen else None
     if is_screen:
         position = read("screen_position_audit")
         judged = screen_verdicts(
@@ -261,8 +266,9 @@ def _drawn_wells(wells: pd.DataFrame) -> pd.DataFrame:
 
 def _well_data(wells: pd.DataFrame) -> dict[str, Any]:
     described = {column.name: column.description for asset in WELL_FIELDS for column in TABLES[asset].columns}
+    described[HIT_CLASS] = "class of the metabolite"
     fields = {}
-    for name in (field for of_table in WELL_FIELDS.values() for field in of_table):
+    for name in (*chain.from_iterable(WELL_FIELDS.values()), HIT_CLASS):
         if name in wells and wells[name].notna().any():
             is_number = pd.api.types.is_numeric_dtype(wells[name]) and not pd.api.types.is_bool_dtype(
                 wells[name]
@@ -306,7 +312,7 @@ def _maps(
             "y": _json(coordinates[f"{kind}_2"]),
         }
         for kind, label in labels.items()
-        if f"{kind}_1" in coordinates
+        if f"{kind}_1" in coordinates and coordinates[f"{kind}_1"].notna().any()
     }
 
 
@@ -334,10 +340,10 @@ def _scores_of_batch(tables: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame 
 def _metabolites(hits: pd.DataFrame | None, scores: pd.DataFrame | None, is_screen: bool) -> dict[str, Any]:
     if hits is not None:
         return {
-            "table": _shown(hits, TABLES[HIT_CALLS].columns, HIT_COLUMNS, choice="hit_class"),
-            "choices": list(dict.fromkeys(hits["hit_class"])),
-            "note": "A hit is a metabolite whose replicates agree beyond chance and position; the reason stands beside "
-            "each class.",
+            "table": _shown(hits, TABLES[HIT_CALLS].columns, HIT_COLUMNS, choice=HIT_CLASS),
+            "choices": list(dict.fromkeys(hits[HIT_CLASS])),
+            "note": "A hit is a metabolite whose replicates agree beyond chance and position, here in the model's "
+            "latent; the reason stands beside each class.",
         }
     if scores is not None:
         return {
