@@ -130,7 +130,7 @@ def test_a_batch_that_is_under_way_is_not_asked_for_twice(scored: Platform) -> N
     scored.instance.create_run_for_job(
         scored.definitions.resolve_job_def("ingest"),
         tags=dict(request.tags),
-        status=dg.DagsterRunStatus.QUEUED,
+        status=dg.DagsterRunStatus.STARTED,
     )
     assert "tc3 (is under way)" in _night(scored).left_alone
 

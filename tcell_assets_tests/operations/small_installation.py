@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from tcell_assets.configuration import Configuration, OperationSettings
 from tcell_assets.definitions import build_defs
@@ -41,13 +42,19 @@ def _screen(n_batches: int) -> SimulatedScreen:
     return simulate_screen(SimulationSettings(n_genes=64, n_batches=n_batches, n_plates=2))
 
 
-def land(data: Path, batch: str, plates: tuple[str, ...] = PLATES[:1], n_batches: int = 4) -> Path:
+def land(
+    data: Path,
+    batch: str,
+    plates: tuple[str, ...] = PLATES[:1],
+    n_batches: int = 4,
+    change: Callable[[pd.DataFrame], pd.DataFrame] = lambda expression: expression,
+) -> Path:
     """Write plates of a simulated batch `tc<number>` into folders of their own; plates that lie there stay."""
     screen = _screen(n_batches)
     wells = screen.wells[screen.wells["batch"] == batch]
     for plate in plates:
         rows = wells[wells["plate"] == plate]
-        staged = write_landing_batch(data / ".staged" / plate, rows, screen.vst.loc[rows["well_id"]])
+        staged = write_landing_batch(data / ".staged" / plate, rows, change(screen.vst.loc[rows["well_id"]]))
         (data / batch).mkdir(parents=True, exist_ok=True)
         shutil.rmtree(data / batch / plate, ignore_errors=True)
         staged.rename(data / batch / plate)
