@@ -28,6 +28,7 @@ EVALUATED: dict[str, tuple[str, dict[str, Any]]] = {
     "published": ("published", {}),
     "published, z-score": ("published", {"use_zscore": True}),
     "recommended": ("recommended", {}),
+    "recommended, induced attention": ("recommended", {"attention": "induced", "inducing_points": 16}),
 }
 LINEAR = {"use_zscore": True, "linear_path": True}
 SLOW = {"learning_rate": 3e-4}

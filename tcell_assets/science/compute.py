@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,8 @@ class Compute:
             if self.threads:
                 torch.set_num_threads(self.threads)
             if self.deterministic:
+                # cuBLAS repeats its sums in one order only with a fixed workspace, and reads this when it starts.
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
                 torch.use_deterministic_algorithms(True)
             yield torch.device(self.device)
         finally:

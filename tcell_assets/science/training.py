@@ -285,6 +285,7 @@ class _Training:
             "gene_hash": gene_list_hash(self.genes),
             "well_ids_and_targets": _table_hash(self.wells[["well_id", "batch", *TARGETS]]),
             "batch_hashes": self.data.batch_hashes,
+            "device_and_precision": [self.compute.device, self.compute.precision],
         }
 
     def run(self, checkpoint_folder: Path | None) -> TrainedModel:

@@ -48,7 +48,9 @@ def test_auto_is_fp32_on_a_cpu_without_bf16_instructions(monkeypatch: pytest.Mon
     assert "neither AVX512-BF16 nor AMX" in chosen.reason
 
 
-@pytest.mark.parametrize(("gain", "precision"), [(CPU_BF16_GAIN - 0.1, "fp32"), (CPU_BF16_GAIN + 0.1, "bf16")])
+@pytest.mark.parametrize(
+    ("gain", "precision"), [(CPU_BF16_GAIN - 0.1, "fp32"), (CPU_BF16_GAIN + 0.1, "bf16")]
+)
 def test_auto_takes_bf16_on_a_cpu_only_where_it_measurably_pays(
     monkeypatch: pytest.MonkeyPatch, gain: float, precision: str
 ) -> None:
@@ -82,6 +84,8 @@ def test_a_gpu_computes_whole_batches() -> None:
 
 
 def test_settings_compute_and_model_files_are_importable_without_torch() -> None:
-    modules = "tcell_assets.science.settings, tcell_assets.science.compute, tcell_assets.science.trained_model"
+    modules = (
+        "tcell_assets.science.settings, tcell_assets.science.compute, tcell_assets.science.trained_model"
+    )
     check = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True)

@@ -52,7 +52,9 @@ def test_every_head_has_a_gradient_in_the_latent_and_below(head: str, parameter:
 
     getattr(network(torch.from_numpy(expression)), head).square().sum().backward()
 
-    assert network.get_parameter(parameter).grad.abs().max() > 0
+    gradient = network.get_parameter(parameter).grad
+    assert gradient is not None
+    assert gradient.abs().max() > 0
 
 
 def test_every_head_is_a_linear_map_of_the_exported_latent() -> None:
@@ -79,9 +81,12 @@ def test_training_memory_does_not_hold_genes_by_genes_weights() -> None:
     genes, d_model = 512, 128
     attention = FullAttention(NetworkSettings()).train()
     saved: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(
-        lambda tensor: saved.append(tensor.numel()) or tensor, lambda t: t
-    ):
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         attention(torch.randn(1, genes, d_model))
     assert max(saved) <= 3 * genes * d_model < genes * genes * attention.heads
 

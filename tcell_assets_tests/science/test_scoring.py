@@ -166,7 +166,7 @@ def test_the_scaler_is_always_applied() -> None:
     assert model.gene_mean is not None
     assert model.gene_standard_deviation is not None
     columns = list(model.genes)
-    already_scaled = (EXPRESSION[columns] - model.gene_mean) / (model.gene_standard_deviation + 1e-8)
+    already_scaled = EXPRESSION[columns].sub(model.gene_mean).div(model.gene_standard_deviation + 1e-8)
     raw_model = dataclasses.replace(model, gene_mean=None, gene_standard_deviation=None)
     expected = latents_of(score_wells(raw_model, already_scaled, ONE_THREAD))
     np.testing.assert_allclose(

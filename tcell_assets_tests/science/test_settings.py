@@ -6,7 +6,12 @@ import json
 
 import pytest
 
-from tcell_assets.science.settings import NetworkSettings, SettingsError, TrainingSettings, settings_for_preset
+from tcell_assets.science.settings import (
+    NetworkSettings,
+    SettingsError,
+    TrainingSettings,
+    settings_for_preset,
+)
 
 
 def test_the_published_preset_is_the_default_and_has_the_published_values() -> None:

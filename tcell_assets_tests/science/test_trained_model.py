@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pickletools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,14 +78,20 @@ def test_the_manifest_is_plain_json_with_all_provenance(model: TrainedModel, fol
     assert manifest["genes"] == list(model.genes)
     assert manifest["settings"]["network"]["d_model"] == 16
     assert manifest["batch_hashes"] == {"tc1": "hash-1", "tc2": "hash-2"}
-    assert manifest["target_order"] == ["tscore", "cytotrace", "pseudotime", "is_activated", "activation_score"]
+    assert manifest["target_order"] == [
+        "tscore",
+        "cytotrace",
+        "pseudotime",
+        "is_activated",
+        "activation_score",
+    ]
     assert {"torch", "numpy", "python"} <= set(manifest["library_versions"])
     assert {"gene_hash", "seed", "compute", "training_latent_mean", "trained_heads"} <= set(manifest)
 
 
 def test_no_file_of_a_model_is_a_pickle(folder: Path) -> None:
     for path in folder.iterdir():
-        with pytest.raises(ValueError):  # noqa: PT011 - pickletools has no type of its own
+        with pytest.raises(ValueError):
             list(pickletools.genops(path.read_bytes()))
 
 
@@ -132,7 +139,7 @@ def test_weights_of_another_model_are_noticed(folder: Path, tmp_path: Path) -> N
 
 
 def test_the_version_depends_on_all_that_it_names(model: TrainedModel) -> None:
-    contents = {
+    contents: dict[str, Any] = {
         "weights": model.weights,
         "settings": model.settings,
         "genes": model.genes,
@@ -145,7 +152,7 @@ def test_the_version_depends_on_all_that_it_names(model: TrainedModel) -> None:
     changed_weights = {name: value.copy() for name, value in model.weights.items()}
     changed_weights["scores_head.bias"][0] += 1e-6
     assert model.gene_mean is not None
-    changes = {
+    changes: dict[str, Any] = {
         "weights": changed_weights,
         "settings": dataclasses.replace(model.settings, epochs=4),
         "genes": model.genes[::-1],
@@ -153,7 +160,7 @@ def test_the_version_depends_on_all_that_it_names(model: TrainedModel) -> None:
         "split": model.split.assign(split="train"),
         "batch_hashes": {"tc1": "hash-1", "tc2": "other"},
     }
-    versions = {content_version(**{**contents, name: value}) for name, value in changes.items()}  # type: ignore[arg-type]
+    versions = {content_version(**{**contents, name: value}) for name, value in changes.items()}
     assert len(versions | {model.version}) == len(changes) + 1
 
 

@@ -56,6 +56,8 @@ def losses(model: TrainedModel) -> pd.DataFrame:
 
 
 class TestLoss:
+    """The loss is the published one."""
+
     def test_an_epoch_loss_is_a_mean_over_wells_of_the_published_terms(self) -> None:
         data = small_screen(wells=60)
         # 48 training wells in batches of 32 and 16: a mean of batch means would weigh the second twice.
@@ -120,6 +122,8 @@ def gene_order(data: TrainingData, model: TrainedModel) -> list[int]:
 
 
 class TestHeadsWithoutTarget:
+    """A target that nobody measured trains nothing."""
+
     def test_a_target_known_nowhere_leaves_its_head_untrained_and_says_so(self) -> None:
         said: list[str] = []
         data = with_wells(small_screen(), activation_score=np.nan)
@@ -150,6 +154,8 @@ class TestHeadsWithoutTarget:
 
 
 class TestSplit:
+    """Who is held out, and what may be fitted on whom."""
+
     def test_the_split_is_stratified_by_label(self) -> None:
         wells = pd.DataFrame(
             {"well_id": [f"w{i:03d}" for i in range(100)], "is_activated": [1.0] * 30 + [0.0] * 70}
@@ -178,11 +184,15 @@ class TestSplit:
             model.split.set_index("well_id")["split"].reindex(data.wells["well_id"]) == "train"
         ).to_numpy()
         values = data.expression[in_training][:, gene_order(data, model)].astype(np.float64)
+        assert model.gene_mean is not None
+        assert model.gene_standard_deviation is not None
         np.testing.assert_allclose(model.gene_mean, values.mean(axis=0), rtol=1e-12)
         np.testing.assert_allclose(model.gene_standard_deviation, values.std(axis=0), rtol=1e-12)
 
 
 class TestBestEpoch:
+    """The best epoch is kept, and chosen by the wells that may choose it."""
+
     def test_best_weights_are_a_copy_and_differ_from_the_last(self) -> None:
         # Steps of 0.05 are far too long: the loss leaves its best epoch soon.
         model = small_model(epochs=8, learning_rate=0.05)
@@ -219,6 +229,8 @@ class TestBestEpoch:
 
 
 class TestRepeatability:
+    """The same data and seed give the same model."""
+
     def test_the_same_seed_gives_the_same_weights_and_version(self) -> None:
         one, other = small_model(), small_model()
         assert_same_weights(one, other)
@@ -275,6 +287,8 @@ train(small_screen(), small_settings(epochs=5), ONE_THREAD, Path(sys.argv[1]), k
 
 
 class TestResume:
+    """A killed training goes on as if never stopped."""
+
     def test_a_killed_training_continues_to_the_very_same_weights(self, tmp_path: Path) -> None:
         killed = subprocess.run(
             [sys.executable, "-c", KILLED_TRAINING, tmp_path], check=False, cwd=Path.cwd()
@@ -381,6 +395,8 @@ class TestResume:
 
 
 class TestRefusals:
+    """What cannot be trained on is refused with names."""
+
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
     def test_expression_that_is_not_finite_names_wells_and_genes(self, value: float) -> None:
         data = small_screen()
@@ -459,6 +475,8 @@ class TestRefusals:
 
 
 class TestProgress:
+    """A running training says how it fares."""
+
     def test_every_step_and_epoch_reports_speed_and_time_left(self) -> None:
         reports: list[Progress] = []
         train(small_screen(), small_settings(), ONE_THREAD, on_progress=reports.append)
@@ -520,6 +538,5 @@ def test_the_model_carries_its_provenance() -> None:
     assert model.library_versions["torch"] == torch.__version__
     latents = score_wells(model, expression_frame(data), ONE_THREAD)
     in_training = (latents.predictions["split"] == "train").to_numpy()
-    columns = [name for name in latents.latents if name.startswith("z_")]
-    expected = latents.latents.loc[in_training, columns].mean(axis=0)
+    expected = latents.latents.loc[in_training].filter(regex=r"^z_\d\d$").mean(axis=0)
     np.testing.assert_allclose(model.training_latent_mean, expected, rtol=0, atol=1e-5)
