@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.landing.counts import CountMatrix
-from tcell_assets.landing.files import list_files, settings_file, unfinished_copies
+from tcell_assets.landing.files import list_files, unfinished_copies
 from tcell_assets.landing.fingerprint import batch_fingerprint, content_hash
 from tcell_assets.landing.joining import LandedParts, check_joined, check_wells, wells_frame
 from tcell_assets.landing.plate_layout import read_plate_layout
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.published import is_published, read_published
-from tcell_assets.landing.screen_file import read_screen_settings
+from tcell_assets.landing.screen_file import settings_of
 from tcell_assets.landing.screen_settings import LandingSettings, ValueKind
 from tcell_assets.landing.wells import batch_name_fault
 
@@ -63,7 +63,7 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
     if not folder.is_dir():
         problems.add("missing files", ".", "", "the folder does not exist", "Put the batch there")
     problems.raise_if_any()
-    settings = settings or _settings_of(folder, problems)
+    settings = settings or settings_of(folder, problems)
     before = batch_fingerprint(folder, settings.limits)
     files = list_files(folder, folder.parent, settings.limits, problems)
     if is_published(files):
@@ -91,11 +91,6 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
         notes=tuple(notes),
         content_hash=hashed,
     )
-
-
-def _settings_of(folder: Path, problems: ProblemCollector) -> LandingSettings:
-    file = settings_file(folder, problems)
-    return LandingSettings() if file is None else read_screen_settings(file, LandingSettings(), problems)
 
 
 def _in_order_of(wells: pd.DataFrame, parts: LandedParts) -> tuple[pd.DataFrame | None, CountMatrix | None]:

@@ -13,6 +13,7 @@ from tcell_assets.landing.files import list_files
 from tcell_assets.landing.joining import LandedParts, check_wells, wells_frame
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.published import read_published
+from tcell_assets.landing.screen_file import settings_of
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.writing import BatchContent, write_landing_batches
 
@@ -42,18 +43,18 @@ def import_published_folder(
         data_folder: Receives ``<batch>/`` with `expression.parquet`, `plate_map.csv` and `targets.csv`; numbers keep
             every digit.
         replace: Overwrite batches of other content; the same content is left as it is.
-        settings: Control names and limits.
+        settings: Control names and limits; None takes the source's `screen.yaml`, else the defaults.
 
     Raises:
         LandingError: With every problem of all batches; nothing was written then.
     """
-    settings = settings or LandingSettings()
     problems, notes = ProblemCollector(source.name), list[str]()
     if not source.is_dir():
         problems.add(
             "missing files", ".", "", "the folder does not exist", "Name the folder with the CSV files"
         )
     problems.raise_if_any()
+    settings = settings or settings_of(source, problems)
     files = list_files(source, source, settings.limits, problems)
     published = read_published(files, None, settings, problems, notes)
     contents: dict[str, BatchContent] = {}

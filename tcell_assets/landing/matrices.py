@@ -321,17 +321,17 @@ def _read_parquet_columns(
         return None
     # A dictionary keeps one long text repeated in every row from filling the memory.
     table = pq.read_table(file.path, read_dictionary=[name for name in labels if _is_text(types[name])])
+    by_name = dict(zip(table.column_names, table.columns, strict=True))
     values = np.empty((rows, len(columns)))
     for position, name in enumerate(columns):
-        values[:, position] = table.column(name).to_numpy()
+        values[:, position] = by_name[name].to_numpy()
     texts: dict[str, list[str]] = {}
     for name in labels:
-        column = table.column(name)
-        if any(_longest(chunk) > limits.max_name_length for chunk in column.chunks):
+        if any(_longest(chunk) > limits.max_name_length for chunk in by_name[name].chunks):
             found = f"has a name longer than {limits.max_name_length} characters in column {quoted(name)}"
             problems.add("unusable names", file.name, "", found, "Correct the name")
             return None
-        texts[name] = ["" if text is None else str(text) for text in column.to_pylist()]
+        texts[name] = ["" if text is None else str(text) for text in by_name[name].to_pylist()]
     result = NumericTable(file.name, texts, columns, values)
     return result if report_non_finite(result, 1, problems) else None
 

@@ -59,6 +59,7 @@ SAMPLE_TYPES = {
 }
 """Sample types by spelling; others stay as written."""
 
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -299,7 +300,7 @@ def name_fault(name: str, max_length: int) -> str | None:
     """What keeps a text from being the name of a metabolite or gene ("which …"), or None."""
     if len(name) > max_length:
         return f"is longer than {max_length} characters"
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+    if CONTROL_CHARACTER.search(name):
         return "holds a control character"
     return None
 

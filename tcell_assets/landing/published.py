@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from tcell_assets.landing.files import LandingFile
+from tcell_assets.landing.files import SETTINGS_FILE, LandingFile
 from tcell_assets.landing.joining import LandedParts
 from tcell_assets.landing.matrices import check_genes, in_value_kind
 from tcell_assets.landing.plate_map import WellEntry, check_name
@@ -54,7 +54,7 @@ def read_published(
         wells where they could not be told from their metabolites.
     """
     before = problems.total
-    unread = [file.name for file in files if file.name not in PUBLISHED_FILES]
+    unread = [file.name for file in files if file.name not in (*PUBLISHED_FILES, SETTINGS_FILE)]
     if unread:
         notes.append(f"files not read: {', '.join(unread)}")
     here = {file.name: file for file in files}

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
-from tcell_assets.landing.files import LandingFile, read_file_bytes
+from tcell_assets.landing.files import LandingFile, read_file_bytes, settings_file
 from tcell_assets.landing.plate_map import COLUMN_SPELLINGS
 from tcell_assets.landing.problems import ProblemCollector, quoted
 from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings
 from tcell_assets.landing.wells import well_pattern
 
 LARGEST_SETTINGS_BYTES = 64 * 1024
+
+
+def settings_of(folder: Path, problems: ProblemCollector) -> LandingSettings:
+    """The settings that hold for a folder: its own `screen.yaml`, else the one beside it, else the defaults."""
+    file = settings_file(folder, problems)
+    return LandingSettings() if file is None else read_screen_settings(file, LandingSettings(), problems)
 
 
 def read_screen_settings(

@@ -21,6 +21,7 @@ class LandingLimits:
         max_compression_ratio: Unpacked to packed bytes. Sparse count tables reach about 30; a bomb 1 000.
         max_wells: Rows of one matrix or table.
         max_genes: Columns of one matrix.
+        max_open_seconds: Time to open one AnnData file, which is done in a process of its own.
         max_name_length: Characters of a metabolite's or gene's name.
     """
 
@@ -30,6 +31,7 @@ class LandingLimits:
     max_compression_ratio: float = 300.0
     max_wells: int = 100_000
     max_genes: int = 200_000
+    max_open_seconds: float = 300.0
     max_name_length: int = 256
 
 

@@ -169,13 +169,14 @@ def report_non_finite(table: NumericTable, first_row: int, problems: ProblemColl
         first_row: What a person counts as its first row (2 below a header).
         problems: Receives the cells.
     """
-    finite = np.isfinite(table.values)
+    # Expression is kept in float32: what overflows there would become infinite without a word.
+    finite = np.abs(table.values) <= np.finfo(np.float32).max
     if finite.all():
         return True
     cells = np.argwhere(~finite)
     for row, column in cells[:SHOWN_PER_KIND]:
         place = cell_place(int(row) + first_row, int(column) + 1 + len(table.labels), table.columns[column])
-        found = f"holds {table.values[row, column]}, which is not finite"
+        found = f"holds {table.values[row, column]}, which is not finite or beyond 3.4e38"
         problems.add("non-finite cells", table.file, place, found, FILL_CELL)
     problems.count_unshown("non-finite cells", table.file, len(cells[SHOWN_PER_KIND:]))
     return False
@@ -217,6 +218,11 @@ def _read_header(file: LandingFile, raw: bytes, problems: ProblemCollector) -> l
         first_row = next(reader, None)
     except csv.Error as error:
         _report_broken(file, reader.line_num, error, problems)
+        return None
+    if not any(header):
+        problems.add(
+            "headers", file.name, "row 1", "names no column", "Write the column names in the first row"
+        )
         return None
     if _has_wrong_delimiter(file, header, problems):
         return None
@@ -316,10 +322,11 @@ def _parse_fast(raw: bytes, delimiter: str, n_columns: int, n_labels: int) -> _P
         )
     except pa.ArrowException:
         return None
-    labels = [table.column(name).to_pylist() for name in names[:n_labels]]
+    columns = table.columns
+    labels = [column.to_pylist() for column in columns[:n_labels]]
     values = np.empty((table.num_rows, n_columns - n_labels))
-    for position, name in enumerate(names[n_labels:]):
-        values[:, position] = table.column(name).to_numpy()
+    for position, column in enumerate(columns[n_labels:]):
+        values[:, position] = column.to_numpy()
     return labels, values
 
 

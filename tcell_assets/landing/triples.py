@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tcell_assets.landing.counts import to_counts
 from tcell_assets.landing.files import LandingFile, read_file_bytes
@@ -139,12 +141,9 @@ def _read_lines(
 
 def _read_market(file: LandingFile, limits: LandingLimits, problems: ProblemCollector) -> csr_matrix | None:
     """A Matrix Market file; what its header claims is checked before anything is allocated."""
-    from scipy.io import mmread
-
     raw = read_file_bytes(file, limits, problems)
     if raw is None:
         return None
-    mend = "Copy the file again"
     header = re.match(
         rb"%%MatrixMarket matrix coordinate (integer|real) general[ \t\r]*\n", raw, re.IGNORECASE
     )
@@ -171,12 +170,43 @@ def _read_market(file: LandingFile, limits: LandingLimits, problems: ProblemColl
         found = f"claims {entries:,} entries, but there is room for {min(room, genes * wells):,} at most"
         problems.add("damaged files", file.name, "", found, "The copy was probably cut short: copy it again")
         return None
+    fault, matrix = _parse_entries(raw[end + 1 :] if end >= 0 else b"", genes, wells, entries)
+    if fault:
+        problems.add("damaged files", file.name, "", fault, "Copy the file again")
+    return matrix
+
+
+def _parse_entries(text: bytes, genes: int, wells: int, entries: int) -> tuple[str, csr_matrix | None]:
+    """The lines ``gene well count`` as genes × wells, or what is wrong with them.
+
+    Not scipy's reader: a few changed bytes make it crash the process.
+    """
+    from scipy.sparse import coo_matrix
+
     try:
-        return mmread(io.BytesIO(raw), spmatrix=True).tocsr()
-    # The parser is a C++ library that raises what it likes on damaged input; every such error means the same.
-    except Exception as error:
-        problems.add("damaged files", file.name, "", f"cannot be parsed ({str(error)[:200]})", mend)
-        return None
+        with warnings.catch_warnings():
+            # NumPy before 2.3 only warns of text that is no number.
+            warnings.simplefilter("error", DeprecationWarning)
+            numbers = np.fromstring(text, sep=" ")
+    except (ValueError, DeprecationWarning):
+        return "holds lines that are not three numbers", None
+    if numbers.size != 3 * entries:
+        return f"holds {numbers.size} numbers, but its header claims {entries:,} lines of three", None
+    rows, columns, values = numbers.reshape(-1, 3).T
+    is_cell = (rows >= 1) & (rows <= genes) & (columns >= 1) & (columns <= wells)
+    is_cell &= (rows == np.floor(rows)) & (columns == np.floor(columns)) & np.isfinite(values)
+    if not is_cell.all():
+        line = int(np.flatnonzero(~is_cell)[0])
+        shown = " ".join(f"{number:g}" for number in numbers[3 * line : 3 * line + 3])
+        return (
+            f"holds the line '{shown}', which is no count of one of {genes} genes in one of {wells} wells",
+            None,
+        )
+    positions = (rows.astype(np.int64) - 1, columns.astype(np.int64) - 1)
+    matrix = coo_matrix((values, positions), shape=(genes, wells)).tocsr()
+    if matrix.nnz != entries:
+        return f"holds {entries - matrix.nnz} cells more than once", None
+    return "", matrix
 
 
 def _gene_names(features: Sequence[list[str]], file: str, notes: list[str]) -> list[str]:

@@ -218,7 +218,8 @@ def test_files_of_two_runs_of_the_aligner_are_refused(tmp_path: Path) -> None:
         ("30000000 6 14", "claims 30,000,000 genes"),
         ("3 6000000 14", "claims 3 genes × 6,000,000 wells"),
         ("3 6", "does not begin as a sparse matrix"),
-        ("2 7 14", "cannot be parsed"),
+        ("2 7 12", "holds the line '3 1 12', which is no count of one of 2 genes in one of 7 wells"),
+        ("3 6 10", "holds 36 numbers, but its header claims 10 lines of three"),
     ],
 )
 def test_a_matrix_header_that_lies_is_refused_before_memory_is_taken(
@@ -227,6 +228,22 @@ def test_a_matrix_header_that_lies_is_refused_before_memory_is_taken(
     folder = barcoded_folder(tmp_path / "tc1")
     text = (folder / "P1" / "matrix.mtx").read_text().splitlines()
     (folder / "P1" / "matrix.mtx").write_text("\n".join([*text[:2], header, *text[3:]]))
+    assert found in only_problem_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("1 1 x", "holds lines that are not three numbers"),
+        ("1 1 nan", "which is no count"),
+        ("1.5 1 2", "which is no count"),
+        ("3 1 12", "holds 1 cells more than once"),
+        ("1 1 -5", "negative counts"),
+    ],
+)
+def test_a_line_that_is_no_count_is_refused(tmp_path: Path, line: str, found: str) -> None:
+    folder = barcoded_folder(tmp_path / "tc1")
+    edit(folder / "P1" / "matrix.mtx", "1 1 5", line)
     assert found in only_problem_of(folder)
 
 

@@ -275,3 +275,19 @@ def test_files_that_change_while_they_are_read_are_refused(
 
     monkeypatch.setattr("tcell_assets.landing.batch.content_hash", hash_while_a_copy_goes_on)
     assert "files changed while they were read" in only_problem_of(folder)
+
+
+@pytest.mark.parametrize("header", [b"\n", b",,,\n"])
+def test_a_first_row_without_names_is_told_as_such(tmp_path: Path, header: bytes) -> None:
+    folder = mapped_folder(tmp_path / "tc1")
+    path = folder / "expression.csv"
+    path.write_bytes(header + path.read_bytes().split(b"\n", 1)[1])
+    assert "expression.csv, row 1: names no column" in only_problem_of(folder)
+
+
+def test_an_annotated_file_that_takes_too_long_to_open_is_refused(tmp_path: Path) -> None:
+    with hdf5(tmp_path / "tc1") as store:
+        store["X"] = np.zeros((6, 3))
+    limits = LandingLimits(max_open_seconds=0.01)
+    with pytest.raises(LandingError, match=r"cannot be opened within 0\.01 s"):
+        read_batch(tmp_path / "tc1", LandingSettings(limits=limits))

@@ -199,7 +199,7 @@ def test_what_only_some_parsers_take_for_a_number_is_none(tmp_path: Path, cell: 
     assert "expr_mat.csv, row 2, column 1 ('IL2RA')" in only_problem_of(folder)
 
 
-@pytest.mark.parametrize("cell", ["nan", "inf", "-Inf", "1e999"])
+@pytest.mark.parametrize("cell", ["nan", "inf", "-Inf", "1e999", "1e39"])
 def test_a_non_finite_cell_is_named_with_row_column_and_gene(tmp_path: Path, cell: str) -> None:
     folder = published_folder(tmp_path / "tc1")
     rows = expression_rows()
