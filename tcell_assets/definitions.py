@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from tcell_assets.assets.evaluation import ensemble_members, evaluate_models
 from tcell_assets.assets.ingest import ingest_batch, plate_files
 from tcell_assets.assets.model import train_model
 from tcell_assets.assets.quality import (
@@ -36,6 +37,8 @@ ASSETS = (
     position_audit,
     adjusted_expression,
     train_model,
+    evaluate_models,
+    ensemble_members,
     score_wells,
     dmso_distances,
     adjusted_embeddings,

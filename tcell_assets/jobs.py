@@ -38,6 +38,20 @@ report_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Write the report on one batch, as an HTML file.",
 )
+evaluate_job = dg.define_asset_job(
+    "evaluate",
+    selection=dg.AssetSelection.assets(
+        "evaluation_predictions", "model_evaluation", "model_comparison", "prediction_intervals"
+    ),
+    executor_def=dg.in_process_executor,
+    description="Train the current model's settings and every plainer model on folds of the screen, and compare them.",
+)
+ensemble_job = dg.define_asset_job(
+    "ensemble",
+    selection=dg.AssetSelection.assets("ensemble_members"),
+    executor_def=dg.in_process_executor,
+    description="Train the current model again from other seeds, for the standard deviation of its predictions.",
+)
 screen_job = dg.define_asset_job(
     "screen",
     selection=dg.AssetSelection.groups("screen")
@@ -46,4 +60,13 @@ screen_job = dg.define_asset_job(
     description="Judge the layout of the whole screen, and sum up metabolites and genes over all scored batches.",
 )
 
-JOBS = (ingest_job, score_job, ingest_and_score_job, train_job, report_job, screen_job)
+JOBS = (
+    ingest_job,
+    score_job,
+    ingest_and_score_job,
+    train_job,
+    evaluate_job,
+    ensemble_job,
+    report_job,
+    screen_job,
+)

@@ -1,7 +1,7 @@
 """What the assets are given: the landing zone, the storage, and the one thing that runs the Transformer."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tcell_assets.science.compute import Compute
+    from tcell_assets.science.evaluation_ladder import FitPredict
     from tcell_assets.science.scoring import WellScores
     from tcell_assets.science.trained_model import TrainedModel
     from tcell_assets.science.training import TrainingData, TrainingSettings
@@ -149,6 +150,12 @@ class TransformerCompute(dg.ConfigurableResource):
         from tcell_assets.science.training import train
 
         return train(data, settings, self.resolve(), checkpoint_folder, on_progress)
+
+    def rung(self, settings: "TrainingSettings", seeds: Sequence[int]) -> "FitPredict":
+        """Return the network as a model of the evaluation ladder: trained afresh on every fold, once a seed."""
+        from tcell_assets.science.transformer_rung import transformer_rung
+
+        return transformer_rung(settings, self.resolve(), seeds)
 
     def score(
         self,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tcell_assets.landing.counts import CountMatrix
+    from tcell_assets.science.evaluation import EvaluationData
     from tcell_assets.science.settings import TrainingSettings
     from tcell_assets.science.training import TrainingData
     from tcell_assets.science.variance_stabilization import VarianceStabilization
@@ -135,29 +136,61 @@ def training_input(
     return data, fit, sorted(set(batches) - set(wells_of))
 
 
+def evaluation_input(
+    lake: Lake, settings: "TrainingSettings", n_genes: int | None
+) -> "tuple[EvaluationData, dict[str, str]]":
+    """Return what every model is evaluated on, the wells a training takes, and the content hash of their batches.
+
+    Of batches that landed as counts the variance stabilisation is fitted anew on the training wells of every fold.
+    """
+    import pandas as pd
+
+    from tcell_assets.science.evaluation import EvaluationData
+
+    data, fit, _ = training_input(lake, settings, n_genes)
+    well_ids = data.wells["well_id"]
+    landed = pd.DataFrame(data.expression, index=pd.Index(well_ids), columns=list(data.genes))
+
+    def expression_fitted_on(training_wells: Sequence[str]) -> "pd.DataFrame":
+        if fit is None:
+            return landed
+        own = _fit_on(lake, list(data.batch_hashes), set(training_wells), n_genes)
+        return pd.concat([_transformed(lake, batch, own) for batch in data.batch_hashes]).loc[well_ids]
+
+    depth = pd.concat([lake.read("well_qc", batch, ["well_id", "total_umi"]) for batch in data.batch_hashes])
+    umi = depth.set_index("well_id")["total_umi"].loc[well_ids]
+    known = EvaluationData(data.wells, expression_fitted_on, None if umi.isna().any() else umi)
+    return known, data.batch_hashes
+
+
 def _fit_on_training_wells(
     lake: Lake, wells_of: "dict[str, pd.DataFrame]", settings: "TrainingSettings", n_genes: int | None
 ) -> "VarianceStabilization":
-    import numpy as np
     import pandas as pd
-    from scipy import sparse
 
     from tcell_assets.science.training import split_wells
-    from tcell_assets.science.training_data import shared_genes
-    from tcell_assets.science.variance_stabilization import fit_variance_stabilization
 
     wells = pd.concat(wells_of.values(), ignore_index=True)
     split = split_wells(wells.astype({"is_activated": "float64"}), settings)
-    is_training = dict(zip(wells["well_id"], split == "train", strict=True))
-    counts = {batch: _counts(lake, batch) for batch in wells_of}
+    return _fit_on(lake, list(wells_of), set(wells.loc[split == "train", "well_id"]), n_genes)
+
+
+def _fit_on(
+    lake: Lake, batches: Sequence[str], training_wells: set[str], n_genes: int | None
+) -> "VarianceStabilization":
+    import numpy as np
+    from scipy import sparse
+
+    from tcell_assets.science.training_data import shared_genes
+    from tcell_assets.science.variance_stabilization import fit_variance_stabilization
+
+    counts = {batch: _counts(lake, batch) for batch in batches}
     shared = shared_genes({batch: genes for batch, (_, _, genes) in counts.items()}).genes
     pieces: list[Any] = []
     fit_wells: list[str] = []
     for matrix, well_ids, genes in counts.values():
         column_of = {gene: column for column, gene in enumerate(genes)}
-        rows = np.array(
-            [row for row, well_id in enumerate(well_ids) if is_training.get(well_id, False)], dtype=int
-        )
+        rows = np.array([row for row, well_id in enumerate(well_ids) if well_id in training_wells], dtype=int)
         pieces.append(matrix[rows][:, [column_of[gene] for gene in shared]])
         fit_wells += [well_ids[row] for row in rows]
     stacked = sparse.vstack(pieces, format="csr")

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from tcell_assets.assets.model_input import load_fit, scoring_input
+from tcell_assets.assets.uncertainty import with_uncertainty
 from tcell_assets.checks import SCORING_CHECKS, new_data_checks, scored_by_current_check, selected
 from tcell_assets.io_managers import Frame
 from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
@@ -18,6 +19,10 @@ from tcell_assets.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCo
 
 SCORING = "scoring"
 OWNERS = ["team:computational-biology"]
+
+SCORED_FROM = ("trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc")
+# What was learnt of the model's uncertainty is added to its predictions alone.
+UNCERTAINTY_FROM = ("ensemble_members", "prediction_intervals")
 
 
 class ScoringConfig(dg.Config):
@@ -65,7 +70,12 @@ class DistanceConfig(dg.Config):
         for asset in ("well_predictions", "latent_embeddings", "gene_importance")
     },
     check_specs=SCORING_CHECKS,
-    deps=["trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc"],
+    deps=[*SCORED_FROM, *UNCERTAINTY_FROM],
+    internal_asset_deps={
+        "well_predictions": {dg.AssetKey(asset) for asset in (*SCORED_FROM, *UNCERTAINTY_FROM)},
+        "latent_embeddings": {dg.AssetKey(asset) for asset in SCORED_FROM},
+        "gene_importance": {dg.AssetKey(asset) for asset in SCORED_FROM},
+    },
     partitions_def=screening_batches,
     can_subset=True,
     op_tags=GPU_OP_TAGS,
@@ -117,7 +127,8 @@ def score_wells(
         BATCH_HASH: lake.batch_hash(batch),
     }
     if "well_predictions" in outputs:
-        predictions = wells.merge(scores.predictions, on="well_id", validate="one_to_one")
+        sure = with_uncertainty(scores.predictions, model, batch, storage, compute, context.log.info)
+        predictions = wells.merge(sure, on="well_id", validate="one_to_one")
         predictions = predictions[[column.name for column in TABLES["well_predictions"].columns]]
         yield table_result(
             "well_predictions",
