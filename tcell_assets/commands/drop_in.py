@@ -120,7 +120,7 @@ def score_and_sum_up(platform: Platform, batches: Sequence[str]) -> None:
         platform.run("score", batch, selection=network)
     distances = {"ops": {"dmso_distances": {"config": {"reference": "screen", "leave_one_out": False}}}}
     for batch in batches:
-        platform.run("score", batch, distances, selection=["dmso_distances"])
+        platform.run("score", batch, distances, selection=["dmso_distances", "adjusted_embeddings"])
     platform.run("screen")
 
 
