@@ -15,6 +15,7 @@ COMMANDS = {
     "backfill": ("backfill", "Bring many batches up to date, with a summary."),
     "benchmark": ("benchmark", "Time the engine against the published network on this machine."),
     "demo": ("demo", "Simulate a small screen and materialize every asset."),
+    "doctor": ("doctor", "Look the installation over and name a fix for each finding."),
     "export": ("export", "Write the screen for other tools: AnnData or the published CSV files."),
     "import": ("importing", "Turn a published-layout folder into one landing folder a batch."),
     "ingest": ("jobs", "Read and check batches of the landing zone."),

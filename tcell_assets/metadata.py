@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -104,14 +104,19 @@ def preview(frame: pd.DataFrame, rows: int = 10) -> dg.MetadataValue:
     for column in head.select_dtypes("number").columns:
         head[column] = head[column].map(lambda value: f"{value:.4g}")
     lines = ["| " + " | ".join(head.columns) + " |", "|" + " --- |" * len(head.columns)]
-    lines += ["| " + " | ".join(_markdown_cell(value) for value in row) + " |" for row in head.to_numpy()]
+    lines += ["| " + " | ".join(literal_markdown(value) for value in row) + " |" for row in head.to_numpy()]
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def _markdown_cell(value: object) -> str:
-    """Return a cell that Markdown shows literally: names are data and may hold markup."""
+def bullet_list(lines: Iterable[str]) -> dg.MetadataValue:
+    """Return lines as a Markdown list that shows them literally, or `none`."""
+    return dg.MetadataValue.md("\n".join(f"- {literal_markdown(line)}" for line in lines) or "none")
+
+
+def literal_markdown(value: object) -> str:
+    """Return a line of text that Markdown shows literally: names are data and may hold markup."""
     text = " ".join(str(value).split())
-    for character in "\\`*_{}[]<>()#+!|~":
+    for character in "\\`*_{}[]<>()#+-!|~&:@":
         text = text.replace(character, "\\" + character)
     return text
 
@@ -139,7 +144,7 @@ def sparkline(values: Sequence[float], meaning: str) -> dg.MetadataValue:
         '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="28">'
         f'<polyline points="{points}" fill="none" stroke="#0072b2" stroke-width="2"/></svg>'
     )
-    return dg.MetadataValue.md(f"![{_markdown_cell(meaning)}](data:image/svg+xml,{quote(svg, safe='=:/,')})")
+    return dg.MetadataValue.md(f"![{literal_markdown(meaning)}](data:image/svg+xml,{quote(svg, safe='=:/,')})")
 
 
 def picture(png: bytes) -> dg.MetadataValue:

@@ -17,7 +17,7 @@ from tcell_assets.lake.staleness import (
 from tcell_assets.landing.arrivals import content_key, scan_folder
 from tcell_assets.landing.fingerprint import Fingerprint, batch_fingerprint
 from tcell_assets.landing.problems import LandingError
-from tcell_assets.metadata import preview, table_out, table_result
+from tcell_assets.metadata import bullet_list, preview, table_out, table_result
 from tcell_assets.partitions import screening_batches
 from tcell_assets.resources import LandingZone, Storage
 
@@ -84,7 +84,7 @@ def ingest_batch(
         "dmso_wells": int(batch.wells["is_dmso"].sum()),
         PLATE_FILES_HASH: batch.content_hash,
         PLATE_FILES_STAMP: stamp,
-        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in batch.notes) or "none"),
+        "notes": bullet_list(batch.notes),
     }
     if "well_metadata" in context.op_execution_context.selected_output_names:
         yield table_result(

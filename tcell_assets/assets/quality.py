@@ -9,7 +9,7 @@ from pydantic import Field
 from tcell_assets.checks import batch_check, selected
 from tcell_assets.io_managers import Frame
 from tcell_assets.lake.schemas import LATENT_COLUMNS
-from tcell_assets.metadata import picture, preview, table_arguments, table_out, table_result
+from tcell_assets.metadata import bullet_list, picture, preview, table_arguments, table_out, table_result
 from tcell_assets.partitions import screening_batches
 from tcell_assets.resources import Storage
 
@@ -362,7 +362,7 @@ def design_audit(well_metadata: Mapping[str, Frame]) -> dg.MaterializeResult:
         pd.DataFrame(rows, columns=["quantity", "value"]),
         {
             "verdict": audit.verdict,
-            "findings": dg.MetadataValue.md("\n".join(f"- {text}" for text in findings)),
+            "findings": bullet_list(findings),
         },
         check_results=[
             dg.AssetCheckResult(

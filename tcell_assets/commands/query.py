@@ -68,7 +68,9 @@ def _some_columns(names: list[str], most: int = 8) -> str:
 
 def _show(answer: pa.Table, output: str) -> None:
     if output == "csv":
-        answer.to_pandas().to_csv(sys.stdout, index=False)
+        from tcell_assets.exports.spreadsheet import without_formulas
+
+        without_formulas(answer.to_pandas()).to_csv(sys.stdout, index=False)
     elif output == "json":
         click.echo(json.dumps(answer.to_pylist(), default=str, indent=1))
     elif not answer.num_rows:

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from upath import UPath
 
+from tcell_assets.exports.spreadsheet import without_formulas
 from tcell_assets.files import write_atomically
 from tcell_assets.lake.schemas import LATENT_COLUMNS
 from tcell_assets.lake.store import Lake
@@ -167,7 +168,7 @@ def _gene_scaler(lake: Lake, model: TrainedModel) -> pd.DataFrame:
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> Path:
-    return _write_bytes(path, table.to_csv(index=False).encode())
+    return _write_bytes(path, without_formulas(table).to_csv(index=False).encode())
 
 
 def _write_bytes(path: Path, content: bytes) -> Path:

@@ -1,0 +1,219 @@
+"""`tcell doctor`: is this installation well, and what to do about what is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from tcell_assets.lake.store import Lake
+    from tcell_assets.platform import Platform
+
+# A batch of 384 wells × 40 000 genes with everything made of it takes 0.2 GB; below this, runs soon fail.
+LEAST_FREE_GIB = 2.0
+PINNED = ("dagster", "dagster-webserver", "torch")
+JOB_OF_GROUP = {"ingest": "ingest", "model": "train", "scoring": "score", "screen": "screen"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: fine, worth knowing, or to be mended, with the command or step that mends it."""
+
+    state: Literal["ok", "note", "problem"]
+    text: str
+    fix: str = ""
+
+
+@click.command("doctor", epilog="Examples:\n\n  tcell doctor\n\n  tcell doctor --deep")
+@click.option("--deep", is_flag=True, help="Read every table and model and check it against its hash.")
+def doctor_command(deep: bool) -> None:
+    """Look the installation over and name a fix for each finding; exit code 1 if something is to be mended."""
+    findings = []
+    for finding in examine(deep):
+        findings.append(finding)
+        mark = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}[finding.state]
+        click.echo(f"{mark}  {finding.text}" + (f"\n         → {finding.fix}" if finding.fix else ""))
+    problems = sum(finding.state == "problem" for finding in findings)
+    click.echo(f"{problems} to mend" if problems else "all is well")
+    if problems:
+        sys.exit(1)
+
+
+def examine(deep: bool) -> Iterator[Finding]:
+    """Yield the findings of every examination; one that fails is itself a finding, and the others go on."""
+    from tcell_assets.configuration import load_configuration
+    from tcell_assets.platform import open_platform
+
+    yield from _packages()
+    yield from _examined("torch", _compute)
+    configuration = load_configuration()
+    yield from _examined("disk", lambda: _disk(configuration.dagster_home))
+    try:
+        with open_platform(configuration) as platform:
+            yield Finding(
+                "ok", f"DAGSTER_HOME {configuration.dagster_home} opens; leftovers of killed runs are swept"
+            )
+            for name, look in (
+                ("daemon", _daemon),
+                ("storage", lambda of: _storage(of, deep)),
+                ("landing zone", _landing_zone),
+            ):
+                yield from _examined(name, lambda look=look, of=platform: look(of))  # type: ignore[misc]
+    except Exception as error:
+        yield Finding(
+            "problem",
+            f"DAGSTER_HOME {configuration.dagster_home} does not open: {error}",
+            "check DAGSTER_HOME, the folder's permissions and its dagster.yaml",
+        )
+
+
+def _examined(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except Exception as error:
+        yield Finding("problem", f"{name}: {error}", "see the message")
+
+
+def _packages() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    required = {
+        name.partition("==")[0]: name.partition("==")[2].partition(";")[0].strip()
+        for name in metadata.requires("tcell-assets") or []
+        if "==" in name and "extra" not in name
+    }
+    for name in PINNED:
+        installed = metadata.version(name)
+        wanted = required.get(name, installed)
+        # A CUDA or CPU build adds a suffix: 2.13.0+cpu is 2.13.0.
+        if installed.partition("+")[0] != wanted:
+            yield Finding("problem", f"{name} {installed}, tested with {wanted}", "run `make install`")
+    yield Finding(
+        "ok", f"Python {version}, " + ", ".join(f"{name} {metadata.version(name)}" for name in PINNED)
+    )
+
+
+def _compute() -> Iterator[Finding]:
+    from tcell_assets.science.compute import resolve_compute
+
+    compute = resolve_compute()
+    yield Finding("ok", f"the network runs on {compute.device} in {compute.precision}: {compute.reason}")
+
+
+def _disk(folder: Path) -> Iterator[Finding]:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    fix = "" if free >= LEAST_FREE_GIB else "free some space, or move TCELL_STORAGE to a larger disk"
+    yield Finding("problem" if fix else "ok", f"{free:.1f} GiB free at {existing}", fix)
+    if not os.access(existing, os.W_OK):
+        yield Finding(
+            "problem", f"{existing} cannot be written to", f"chown or chmod {existing} for this user"
+        )
+
+
+def _daemon(platform: Platform) -> Iterator[Finding]:
+    from dagster._daemon.controller import all_daemons_live
+
+    if all_daemons_live(platform.instance):
+        yield Finding("ok", "the daemon is alive")
+    else:
+        yield Finding(
+            "note", "no daemon: no schedule, sensor, backfill or retry happens", "start it with `tcell ui`"
+        )
+    settings = Path(platform.instance.root_directory) / "dagster.yaml"
+    if "LocalRunLauncher" not in settings.read_text():
+        yield Finding(
+            "problem",
+            f"{settings} does not name the run launcher that notices killed runs",
+            "copy the section run_launcher from the project's storage/dagster.yaml",
+        )
+
+
+def _storage(platform: Platform, deep: bool) -> Iterator[Finding]:
+    lake = platform.storage.lake()
+    tables, damaged = 0, 0
+    for asset, batch in _tables(lake):
+        tables += 1
+        try:
+            if deep:
+                lake.verify(asset, batch)
+            else:
+                lake.lineage(asset, batch)
+        except OSError as error:
+            damaged += 1
+            yield Finding("problem", str(error), f"rebuild it: {rebuild_command(platform, asset, batch)}")
+    how = "content hashes checked" if deep else "footers read; --deep checks the contents"
+    if not damaged:
+        yield Finding("ok", f"lake: {tables} tables whole ({how})")
+    yield from _models(platform, deep)
+
+
+def _tables(lake: Lake) -> Iterator[tuple[str, str | None]]:
+    from tcell_assets.lake.schemas import TABLES
+
+    for asset, table in TABLES.items():
+        if table.partitioned:
+            yield from ((asset, batch) for batch in lake.batches(asset))
+        elif lake.exists(asset):
+            yield asset, None
+
+
+def rebuild_command(platform: Platform, asset: str, batch: str | None) -> str:
+    """Return the command that makes a table anew."""
+    import dagster as dg
+
+    graph = platform.definitions.resolve_asset_graph()
+    group = str(graph.get(dg.AssetKey(asset)).group_name)
+    job = JOB_OF_GROUP.get(group)
+    if job is None:
+        return f"materialize {asset} {f'of {batch} ' if batch else ''}in the UI (tcell ui)"
+    return f"tcell {job} {batch}" if batch else f"tcell {job}"
+
+
+def _models(platform: Platform, deep: bool) -> Iterator[Finding]:
+    models = platform.storage.models()
+    versions = models.versions()
+    if deep:
+        from tcell_assets.science.trained_model import ModelError, load_model
+
+        for version in versions:
+            try:
+                load_model(models.folder(version))
+            except ModelError as error:
+                yield Finding(
+                    "problem",
+                    f"model {version}: {error}",
+                    "restore its folder from a backup, or delete it and run `tcell train`: the same data and settings "
+                    "give the same version",
+                )
+    current = models.current()
+    if current is None:
+        yield Finding(
+            "note", "no model is current", "run `tcell train` once batches with targets are ingested"
+        )
+    elif current not in versions:
+        yield Finding("problem", f"the current model {current} is not there", "run `tcell models rollback`")
+    else:
+        yield Finding("ok", f"{len(versions)} models, current {current}")
+
+
+def _landing_zone(platform: Platform) -> Iterator[Finding]:
+    from tcell_assets.landing.fingerprint import list_batches
+
+    data = platform.configuration.data
+    if not data.is_dir():
+        yield Finding(
+            "note", f"the landing zone {data} does not exist", f"mkdir -p {data}, or set TCELL_DATA"
+        )
+        return
+    folders = list_batches(data)
+    for name, fault in folders.refused.items():
+        yield Finding("problem", f"{data}: folder {name!r} is no batch, it {fault}", "rename the folder")
+    yield Finding("ok", f"landing zone {data}: {len(folders.batches)} batches")
