@@ -12,6 +12,7 @@ import click
 # name -> (module in tcell_assets.commands, first line of its help). `tcell --help` must not import dagster or torch:
 # that would take it from 0.2 s to 4 s.
 COMMANDS = {
+    "audit": ("audit", "Judge a screen's layout from its sample sheet, before anything is sequenced."),
     "backfill": ("backfill", "Bring many batches up to date, with a summary."),
     "benchmark": ("benchmark", "Time the engine against the published network on this machine."),
     "demo": ("demo", "Simulate a small screen and materialize every asset."),

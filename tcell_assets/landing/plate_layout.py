@@ -98,20 +98,11 @@ def read_plate_layout(
     """
     places = _places(files, problems, notes)
     _check_presence(places, copies, problems, notes)
-    entries: list[WellEntry] = []
     matrices: list[WellMatrix] = []
-    targets: list[pd.DataFrame] = []
     has_batch_map = bool(places[0].maps)
     before = problems.total
+    entries, joined = _read_maps(places, batch, settings, problems, notes)
     for place in places:
-        for file in place.maps:
-            table = read_text_table(file, settings.limits, problems)
-            if table is not None:
-                entries += read_plate_map(table, batch, place.plate, settings, problems, notes)
-        for file in place.targets:
-            table = read_text_table(file, settings.limits, problems)
-            if table is not None:
-                targets.append(read_targets(table, batch, place.plate, settings, problems))
         for file in place.matrices:
             if file.name.endswith(ANNOTATED_SUFFIX):
                 has_map = has_batch_map or bool(place.maps)
@@ -125,13 +116,58 @@ def read_plate_layout(
             matrix = read_triple(_triple(folder, place.plate, parts), settings, problems, notes)
             matrices += [] if matrix is None else [matrix]
     entries = with_concentration_in_name(entries, settings.concentration_in_name, notes)
-    joined = pd.concat(targets) if targets else pd.DataFrame()
     if not entries or not matrices or problems.total > before:
         return LandedParts(tuple(entries), (), (), None, joined)
     lookup = WellLookup(batch, entries, settings)
     oriented = [orient(matrix, lookup) for matrix in matrices]
     well_ids, genes, values = _match(oriented, lookup, settings, problems, notes)
     return LandedParts(tuple(entries), well_ids, genes, values, joined)
+
+
+def read_plate_maps(
+    batch: str,
+    files: Sequence[LandingFile],
+    settings: LandingSettings,
+    problems: ProblemCollector,
+    notes: list[str],
+) -> LandedParts:
+    """Read the plate maps and targets of a batch alone, as a layout is judged before anything is sequenced.
+
+    Args:
+        batch: Name of the batch.
+        files: What lies in its folder; matrices among them are not read.
+        settings: How the screen is written down.
+        problems: Receives what keeps the maps from being read.
+        notes: Receives what was detected, dropped or not read.
+
+    Returns:
+        Wells and targets in file order, without values.
+    """
+    entries, targets = _read_maps(_places(files, problems, notes), batch, settings, problems, notes)
+    if not entries:
+        problems.add("missing files", PLATE_MAP_FILE, "", "no plate map names a well", "Add the plate map")
+    return LandedParts(tuple(entries), (), (), None, targets)
+
+
+def _read_maps(
+    places: Sequence[_Place],
+    batch: str,
+    settings: LandingSettings,
+    problems: ProblemCollector,
+    notes: list[str],
+) -> tuple[list[WellEntry], pd.DataFrame]:
+    entries: list[WellEntry] = []
+    targets: list[pd.DataFrame] = []
+    for place in places:
+        for file in place.maps:
+            table = read_text_table(file, settings.limits, problems)
+            if table is not None:
+                entries += read_plate_map(table, batch, place.plate, settings, problems, notes)
+        for file in place.targets:
+            table = read_text_table(file, settings.limits, problems)
+            if table is not None:
+                targets.append(read_targets(table, batch, place.plate, settings, problems))
+    return entries, pd.concat(targets) if targets else pd.DataFrame()
 
 
 def _places(files: Sequence[LandingFile], problems: ProblemCollector, notes: list[str]) -> list[_Place]:

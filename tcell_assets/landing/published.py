@@ -39,6 +39,7 @@ def read_published(
     settings: LandingSettings,
     problems: ProblemCollector,
     notes: list[str],
+    needs_expression: bool = True,
 ) -> LandedParts:
     """Read the published CSV set.
 
@@ -48,6 +49,7 @@ def read_published(
         settings: Limits.
         problems: Receives missing files, unequal lengths, unreadable wells, cells and names.
         notes: Receives what was dropped.
+        needs_expression: False reads the sample sheet alone, whether or not the matrix is there.
 
     Returns:
         Wells, expression and targets in the order of `well_id.csv`; no values where a problem was noted, and no
@@ -59,7 +61,7 @@ def read_published(
         notes.append(f"files not read: {', '.join(unread)}")
     here = {file.name: file for file in files}
     for name in REQUIRED_FILES:
-        if name not in here:
+        if name not in here and (needs_expression or name != EXPRESSION_FILE):
             mend = "Export it from R with one row a well" if name == EXPRESSION_FILE else "Add the file"
             problems.add("missing files", name, "", "is missing", mend)
     tables: dict[str, TextTable] = {}
@@ -70,7 +72,7 @@ def read_published(
             if table.first_column == 2:
                 notes.append(f"{name}: R's row-name column was dropped")
     matrix = None
-    if EXPRESSION_FILE in here:
+    if needs_expression and EXPRESSION_FILE in here:
         matrix = read_numeric_table(here[EXPRESSION_FILE], None, settings.limits, problems)
     columns = {name: _only_column(table, problems) for name, table in tables.items() if name != SCORE_FILE}
     lengths = {name: len(table.rows) for name, table in tables.items()}
@@ -84,8 +86,11 @@ def read_published(
     else:
         _check_lengths(lengths, problems)
     well_ids = tuple(str(entry.id) for entry in entries)
-    if problems.total > before or matrix is None:
+    if problems.total > before:
         return LandedParts(tuple(entries), well_ids, (), None, pd.DataFrame())
+    known = pd.DataFrame(targets, index=pd.Index(well_ids), dtype=np.float64)
+    if matrix is None:
+        return LandedParts(tuple(entries), well_ids, (), None, known)
     order = _row_order(matrix, well_ids, batch, notes)
     values = in_value_kind(
         EXPRESSION_FILE, matrix.values, list(well_ids), matrix.columns, None, settings, problems, notes
@@ -95,7 +100,7 @@ def read_published(
         well_ids=well_ids,
         genes=tuple(matrix.columns),
         values=values if order is None or values is None else values[order],
-        targets=pd.DataFrame(targets, index=pd.Index(well_ids), dtype=np.float64),
+        targets=known,
     )
 
 
