@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tcell_assets.files import synchronise_folder
+from tcell_assets.files import storage_errors, synchronise_folder
 from tcell_assets.landing.counts import CountMatrix, detect_value_kind
 from tcell_assets.landing.files import SETTINGS_FILE, list_files
 from tcell_assets.landing.fingerprint import hash_files
@@ -87,6 +87,7 @@ def write_landing_batches(
     Raises:
         LandingError: A name is no batch name, or a folder holds other content and ``replace`` is not set; nothing
             was written then.
+        StorageError: The disk is full or the folder cannot be written to; every batch is as it was before.
     """
     problems = ProblemCollector(", ".join(batches))
     for name in batches:
@@ -94,27 +95,28 @@ def write_landing_batches(
         if fault:
             problems.add("batch names", name, "", f"the batch's name {fault}", "Rename the batch")
     problems.raise_if_any()
-    staging = staging_folder(data_folder)
-    try:
-        fresh = []
-        for name, content in batches.items():
-            (staging / name).mkdir()
-            _write_files(staging / name, content)
-            if not (data_folder / name).exists() or _hash(staging / name) != _hash(data_folder / name):
-                fresh.append(name)
-        for name in fresh:
-            if not replace and (data_folder / name).exists():
-                mend = "Move the folder away, or ask for it to be replaced"
-                problems.add("existing batches", name, "", "holds other content already", mend)
-        problems.raise_if_any()
-        for name in fresh:
-            if (data_folder / name).exists():
-                # After a kill between the two renames the sweep puts the old batch back.
-                (data_folder / name).rename(staging / f"{name}{REPLACED_SUFFIX}")
-            (staging / name).rename(data_folder / name)
-        synchronise_folder(data_folder)
-    finally:
-        remove_staging(staging)
+    with storage_errors(data_folder, "the batches could not be written"):
+        staging = staging_folder(data_folder)
+        try:
+            fresh = []
+            for name, content in batches.items():
+                (staging / name).mkdir()
+                _write_files(staging / name, content)
+                if not (data_folder / name).exists() or _hash(staging / name) != _hash(data_folder / name):
+                    fresh.append(name)
+            for name in fresh:
+                if not replace and (data_folder / name).exists():
+                    mend = "Move the folder away, or ask for it to be replaced"
+                    problems.add("existing batches", name, "", "holds other content already", mend)
+            problems.raise_if_any()
+            for name in fresh:
+                if (data_folder / name).exists():
+                    # After a kill between the two renames the sweep puts the old batch back.
+                    (data_folder / name).rename(staging / f"{name}{REPLACED_SUFFIX}")
+                (staging / name).rename(data_folder / name)
+            synchronise_folder(data_folder)
+        finally:
+            remove_staging(staging)
 
 
 def _write_files(folder: Path, content: BatchContent) -> None:
