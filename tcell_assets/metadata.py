@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import dagster as dg
 
+from tcell_assets.lake.column_lineage import COLUMN_SOURCES
 from tcell_assets.lake.schemas import TABLES, Table
 from tcell_assets.lake.store import content_hash
 
@@ -49,6 +50,21 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
+def column_lineage(asset: str) -> dict[str, Any]:
+    """Return the metadata that names the columns a table's columns are made from, empty where none is known."""
+    sources = COLUMN_SOURCES.get(asset)
+    if not sources:
+        return {}
+    return {
+        "dagster/column_lineage": dg.TableColumnLineage(
+            {
+                column: [dg.TableColumnDep(dg.AssetKey(upstream), name) for upstream, name in made_from]
+                for column, made_from in sources.items()
+            }
+        )
+    }
+
+
 def table_arguments(asset: str) -> dict[str, Any]:
     """Return what `@asset` and `AssetOut` take for a table: description, column schema, kinds and code version."""
     table = TABLES[asset]
@@ -84,7 +100,11 @@ def table_result(
     """
     table = TABLES[asset].to_arrow(frame)
     version = content_hash(table)
-    shown: dict[str, Any] = {"dagster/row_count": table.num_rows, "content_hash": version, **(metadata or {})}
+    shown: dict[str, Any] = {
+        "dagster/row_count": table.num_rows,
+        "content_hash": version,
+        **(metadata or {}),
+    } | column_lineage(asset)
     if model_version is not None:
         shown[MODEL_VERSION] = model_version
     if training_batches is not None:
@@ -144,7 +164,9 @@ def sparkline(values: Sequence[float], meaning: str) -> dg.MetadataValue:
         '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="28">'
         f'<polyline points="{points}" fill="none" stroke="#0072b2" stroke-width="2"/></svg>'
     )
-    return dg.MetadataValue.md(f"![{literal_markdown(meaning)}](data:image/svg+xml,{quote(svg, safe='=:/,')})")
+    return dg.MetadataValue.md(
+        f"![{literal_markdown(meaning)}](data:image/svg+xml,{quote(svg, safe='=:/,')})"
+    )
 
 
 def picture(png: bytes) -> dg.MetadataValue:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tcell_assets.commands.simulate import write_screen
 from tcell_assets.configuration import Configuration
 from tcell_assets.platform import Platform
@@ -24,6 +26,14 @@ def simulate_into(data: Path, n_batches: int = 2, **settings: Any) -> SimulatedS
     screen = simulate_screen(SimulationSettings(n_genes=GENES, n_batches=n_batches, n_plates=1, **settings))
     write_screen(screen, data, counts=False, replace=True)
     return screen
+
+
+def rename_metabolite(data: Path, old: str, new: str) -> None:
+    """Give a metabolite another name on the plate map of every landed batch."""
+    for plate_map in data.glob("*/plate_map.csv"):
+        wells = pd.read_csv(plate_map, keep_default_na=False)
+        wells["metabolite"] = wells["metabolite"].replace(old, new)
+        wells.to_csv(plate_map, index=False)
 
 
 def train(platform: Platform, **settings: Any) -> str:

@@ -14,7 +14,7 @@ from tcell_assets.checks import (
     promotion_checks,
     report_stale_predictions,
 )
-from tcell_assets.metadata import picture, preview, table_arguments, table_result
+from tcell_assets.metadata import picture, preview, sparkline, table_arguments, table_result
 from tcell_assets.progress import progress_of
 from tcell_assets.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.science.settings import TrainingSettings, settings_for_preset
@@ -201,6 +201,9 @@ def train_model(
             "epochs": int(history["epoch"].max()),
             "training_loss": float(best["train"]),
             "validation_loss": float(best["val"]),
+            "validation_losses": sparkline(
+                history.loc[history["split"] == "val", "total"].tolist(), "validation loss"
+            ),
             "device": model.compute.device,
             "precision": model.compute.precision,
             "compute_reason": model.compute.reason,

@@ -11,7 +11,7 @@ import dagster as dg
 
 from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES, Column
 
-GROUPS = ("ingest", "quality", "model", "scoring", "screen")
+GROUPS = ("ingest", "quality", "model", "evaluation", "scoring", "screen", "attribution")
 
 # Pixels of the graph: one column of boxes a group, wide enough for the longest asset name.
 _BOX_WIDTH, _BOX_HEIGHT, _COLUMN_WIDTH, _ROW_HEIGHT, _MARGIN = 190, 30, 250, 44, 20
@@ -60,7 +60,7 @@ def asset_reference(definitions: dg.Definitions) -> str:
         "A batch asset has one table a screening batch (`storage/lake/<asset>/<batch>.parquet`), a screen asset one "
         "for all (`storage/lake/<asset>.parquet`). Columns are those the writer validates; `?` marks one that may be "
         "empty.\n",
-        "![Asset graph, left to right: ingest, quality, model, scoring, screen](asset_graph.svg)\n",
+        "![Asset graph, left to right: ingest, quality, model, evaluation, scoring, screen, attribution](asset_graph.svg)\n",
     ]
     for group, members in groupby(assets, key=lambda asset: asset.group):
         parts.append(f"## {group.capitalize()}\n")

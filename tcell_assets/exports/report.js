@@ -3,6 +3,8 @@
 
 const report = JSON.parse(document.getElementById("report-data").textContent);
 const palette = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a", "#8c564b", "#4d4d4d", "#b2a800"];
+// A class has one colour in every report; grey is no effect.
+const classColours = { activator: "#d55e00", suppressor: "#0072b2", active_other: "#009e73", position_suspect: "#cc79a7", inconclusive: "#94a3b8", inactive: "#cbd5e1" };
 const configuration = { displaylogo: false, responsive: true };
 const plain = (value) => String(value).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const shown = (value) => (value === null ? "unknown" : typeof value === "number" ? Number(value.toPrecision(4)) : value);
@@ -125,7 +127,7 @@ function colouredTraces(x, y, name) {
   const names = [...counts].sort((a, b) => b[1] - a[1]).map(([value]) => value);
   const named = names.length > palette.length ? names.slice(0, palette.length - 1) : names;
   const traces = named.map((value, number) => trace(all.filter((index) => field.values[index] === value),
-    { name: plain(shown(value)), marker: { color: palette[number], size: 6 } }));
+    { name: plain(shown(value)), marker: { color: (name === "hit_class" && classColours[value]) || palette[number], size: 6 } }));
   const rest = all.filter((index) => !named.includes(field.values[index]));
   if (rest.length) traces.unshift(trace(rest, { name: `${names.length - named.length} others`, marker: { color: "#cbd5e1", size: 6 } }));
   return traces;
@@ -135,7 +137,7 @@ function drawMap() {
   const draw = () => {
     const map = report.maps[mapChoice.value];
     Plotly.react("map-figure", colouredTraces(map.x, map.y, fieldChoice.value),
-      layout({ height: 560, xaxis: axis(map.x_label), yaxis: axis(map.y_label), legend: { itemsizing: "constant" } }), configuration);
+      layout({ height: 560, xaxis: axis(map.x_label), yaxis: axis(map.y_label), showlegend: true, legend: { itemsizing: "constant" } }), configuration);
   };
   const mapChoice = select("map-kind", Object.entries(report.maps).map(([name, map]) => [name, map.label]), draw);
   const fieldChoice = select("map-field", Object.entries(wells.fields).map(([name, field]) => [name, field.label]), draw);
@@ -178,11 +180,11 @@ function drawReplicates() {
 
 function drawVolcano() {
   const hits = report.volcano;
-  const classes = [...new Set(hits.hit_class)];
-  Plotly.react("volcano-figure", classes.map((name, number) => {
+  const classes = Object.keys(classColours).filter((name) => hits.hit_class.includes(name));
+  Plotly.react("volcano-figure", classes.map((name) => {
     const rows = hits.metabolite.map((_, index) => index).filter((index) => hits.hit_class[index] === name && hits.direction[index] !== null);
     return {
-      type: "scatter", mode: "markers", name: plain(name), hoverinfo: "text", marker: { color: palette[number % palette.length], size: 7 },
+      type: "scatter", mode: "markers", name: plain(name), hoverinfo: "text", marker: { color: classColours[name], size: 7 },
       x: rows.map((index) => hits.direction[index]), y: rows.map((index) => -Math.log10(hits.q_replicate[index])),
       text: rows.map((index) => `${plain(hits.metabolite[index])}<br>direction ${shown(hits.direction[index])}<br>q ${shown(hits.q_replicate[index])}`),
     };

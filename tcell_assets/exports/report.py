@@ -61,7 +61,7 @@ WELL_FIELDS = {
     "well_qc": ("total_umi", "genes_seen", "rle_iqr", "dmso_correlation", "qc_pass", "qc_reason"),
 }  # fmt: skip
 HIT_COLUMNS = (
-    "rank", "metabolite", "hit_class", "reason", "n_replicates", "strength", "q_replicate", "direction", "q_direction",
+    "rank", "metabolite", "hit_class", "n_replicates", "strength", "q_replicate", "direction", "q_direction", "reason",
 )  # fmt: skip
 SCORE_COLUMNS = (
     "rank", "metabolite", "n_wells", "mean_euclidean", "sd_euclidean", "mean_cosine_centered",

@@ -104,7 +104,7 @@ def _model(evaluation: pd.DataFrame | None) -> Verdict:
     topic = "Model against baselines"
     needed = {"scheme", "model", "target", "metric", "value"}
     if evaluation is None or not needed <= set(evaluation.columns):
-        return _not_judged(topic, "model_evaluation", "materializing it in the UI")
+        return _not_judged(topic, "model_evaluation", "materialize it in the UI")
     rows = evaluation[
         (evaluation["scheme"] == "leave_metabolite_out") & evaluation["metric"].isin(["r2", "auroc"])
     ]

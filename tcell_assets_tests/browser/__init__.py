@@ -1,0 +1,1 @@
+"""The UI and the report in a real browser."""
