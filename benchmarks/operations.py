@@ -81,6 +81,7 @@ def measure_executors(root: Path) -> dict[str, str]:
     """Time the run of the score job on one batch: in process, and on a forkserver that preloads torch."""
     _use(root)
     with open_platform() as platform:
+        land(platform.configuration.data, "tc1")
         ingest(platform, "tc1")
         train(platform)
         platform.run("score", "tc1")
@@ -110,6 +111,7 @@ def forkserver_score() -> dg.JobDefinition:
 def measure_daemon(root: Path) -> dict[str, str]:
     """Time a dropped batch from its last file to its last table, then a UI backfill of 20 batches."""
     with real_daemon(root, TCELL_NEW_PLATES="on", TCELL_SETTLE_SECONDS="0") as daemon:
+        land(daemon.data, "tc1")
         ingest(daemon.platform, "tc1")
         train(daemon.platform)
         daemon.start()

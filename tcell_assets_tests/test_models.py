@@ -13,13 +13,13 @@ from tcell_assets import platform as platform_module
 from tcell_assets.commands.models import models_command
 from tcell_assets.lake.models import UnknownModelError
 from tcell_assets.platform import Platform
-from tcell_assets_tests.operations.small_installation import ingest, small_platform, train
+from tcell_assets_tests.operations.small_installation import prepared_platform, score, train
 
 
 @pytest.fixture
 def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """An installation in memory that the subcommands find."""
-    with small_platform(tmp_path) as platform:
+    with prepared_platform(tmp_path, scored=False) as platform:
 
         @contextmanager
         def opened() -> Iterator[Platform]:
@@ -38,9 +38,8 @@ def test_without_a_model_the_list_says_how_to_get_one(platform: Platform) -> Non
 
 
 def test_the_list_shows_versions_promotions_and_stale_batches(platform: Platform) -> None:
-    ingest(platform, "tc1", "tc2")
     first = train(platform)
-    platform.run("score", "tc1")
+    score(platform, "tc1")
     second = train(platform, epochs=2, validation_tolerance=10.0)
     lines = _models("list").output.splitlines()
     assert next(line for line in lines if line.startswith("current")).split()[1] == second
@@ -50,10 +49,9 @@ def test_the_list_shows_versions_promotions_and_stale_batches(platform: Platform
 
 
 def test_promoting_and_rolling_back_say_who_why_and_what_is_stale(platform: Platform) -> None:
-    ingest(platform, "tc1", "tc2")
     first = train(platform)
     second = train(platform, epochs=2, validation_tolerance=10.0)
-    platform.run("score", "tc1")
+    score(platform, "tc1")
     told = _models("rollback", "--why", "tc1 looks wrong").output
     assert f"{first} is current now; before: {second}" in told
     assert "1 batches were scored by another model and are stale: tc1" in told
@@ -65,7 +63,6 @@ def test_promoting_and_rolling_back_say_who_why_and_what_is_stale(platform: Plat
 
 
 def test_an_unknown_version_is_refused_with_the_known_ones(platform: Platform) -> None:
-    ingest(platform, "tc1", "tc2")
     version = train(platform)
     error = _models("promote", "model-nonsense").exception
     assert isinstance(error, UnknownModelError)

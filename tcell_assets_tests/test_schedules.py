@@ -18,6 +18,8 @@ from tcell_assets_tests.operations.small_installation import (
     TINY_NETWORK,
     ingest,
     land,
+    prepared_platform,
+    score,
     small_platform,
     spoil,
     train,
@@ -31,13 +33,10 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def scored(platform: Platform) -> Platform:
+def scored(tmp_path: Path) -> Iterator[Platform]:
     """An installation whose two batches are up to date."""
-    ingest(platform, "tc1", "tc2")
-    train(platform)
-    for batch in ("tc1", "tc2"):
-        platform.run("score", batch)
-    return platform
+    with prepared_platform(tmp_path) as platform:
+        yield platform
 
 
 def _week(platform: Platform) -> dg.RunRequest | str:
@@ -98,16 +97,15 @@ def test_a_batch_without_its_folder_is_scored_by_a_new_model_all_the_same(scored
 
 def test_a_rollback_leaves_what_the_earlier_model_scored_alone(scored: Platform) -> None:
     train(scored, epochs=2, validation_tolerance=10.0)
-    scored.run("score", "tc2")
+    score(scored, "tc2")
     scored.storage.models().rollback(who="Ada", why="test")
     assert set(_asked(scored)) == {"tc2"}
 
 
 def test_a_batch_known_to_be_broken_is_left_alone_until_it_changes(scored: Platform) -> None:
     spoil(land(scored.configuration.data, "tc3"))
-    scored.register_landed_batches()
     with pytest.raises(RunFailedError):
-        scored.run("ingest", "tc3")
+        ingest(scored, "tc3")
     assert "problems in its files, unchanged since" in _night(scored).left_alone
     land(scored.configuration.data, "tc3")
     assert set(_asked(scored)) == {"tc3"}
@@ -153,6 +151,7 @@ def test_a_week_without_a_change_trains_nothing_and_says_so(scored: Platform) ->
 
 
 def test_an_added_batch_trains_with_the_current_models_settings(scored: Platform) -> None:
+    land(scored.configuration.data, "tc3")
     ingest(scored, "tc3")
     request = _week(scored)
     assert isinstance(request, dg.RunRequest)
@@ -164,6 +163,7 @@ def test_an_added_batch_trains_with_the_current_models_settings(scored: Platform
 
 
 def test_a_training_set_that_a_rolled_back_model_knows_is_not_trained_again(scored: Platform) -> None:
+    land(scored.configuration.data, "tc3")
     ingest(scored, "tc3")
     version = train(scored, validation_tolerance=10.0)
     scored.storage.models().rollback(who="Ada", why="test")
@@ -173,8 +173,7 @@ def test_a_training_set_that_a_rolled_back_model_knows_is_not_trained_again(scor
 def test_no_targets_mean_no_training(platform: Platform) -> None:
     folder = land(platform.configuration.data, "tc1")
     (folder / "A1" / "targets.csv").unlink()
-    platform.register_landed_batches()
-    platform.run("ingest", "tc1")
+    ingest(platform, "tc1")
     assert _week(platform) == "no training: no ingested batch has targets"
 
 

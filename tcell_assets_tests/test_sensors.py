@@ -16,7 +16,15 @@ from tcell_assets.landing.arrivals import scan_folder
 from tcell_assets.partitions import SCREENING_BATCHES
 from tcell_assets.platform import Platform
 from tcell_assets.sensors import build_sensors
-from tcell_assets_tests.operations.small_installation import ingest, land, small_platform, spoil, train
+from tcell_assets_tests.operations.small_installation import (
+    ingest,
+    land,
+    prepared_platform,
+    score,
+    small_platform,
+    spoil,
+    train,
+)
 
 
 @pytest.fixture
@@ -109,11 +117,13 @@ def test_a_touched_file_of_the_same_content_asks_for_nothing(platform: Platform)
 
 
 def test_a_batch_that_was_ingested_by_hand_is_not_asked_for(platform: Platform) -> None:
+    land(platform.configuration.data, "tc1")
     ingest(platform, "tc1")
     assert Ticks(platform).asked() == []
 
 
 def test_a_lost_cursor_asks_for_nothing_that_is_in_the_lake(platform: Platform) -> None:
+    land(platform.configuration.data, "tc1")
     ingest(platform, "tc1")
     ticks = Ticks(platform)
     ticks.tick()
@@ -219,19 +229,23 @@ def test_500_quiet_batches_cost_a_look_under_a_second(tmp_path: Path) -> None:
         assert seconds < 1.0, f"{seconds:.2f} s"
 
 
-def test_the_screen_is_summed_up_after_batches_were_scored_and_not_again(platform: Platform) -> None:
-    ingest(platform, "tc1", "tc2")
-    train(platform)
-    sensor = next(s for s in build_sensors(platform.configuration.operations) if s.name == "screen_tables")
+def test_the_screen_is_summed_up_after_batches_were_scored_and_not_again(tmp_path: Path) -> None:
+    with prepared_platform(tmp_path) as platform:
+        sensor = next(
+            sensor
+            for sensor in build_sensors(platform.configuration.operations)
+            if sensor.name == "screen_tables"
+        )
 
-    def tick() -> object:
-        storage = platform.storage
-        with dg.build_sensor_context(instance=platform.instance, resources={"storage": storage}) as context:
-            return sensor(context)
+        def tick() -> object:
+            resources = {"storage": platform.storage}
+            with dg.build_sensor_context(instance=platform.instance, resources=resources) as context:
+                return sensor(context)
 
-    assert isinstance(tick(), dg.SkipReason)
-    for batch in ("tc1", "tc2"):
-        platform.run("score", batch)
-    assert isinstance(tick(), dg.RunRequest)
-    platform.run("screen")
-    assert isinstance(tick(), dg.SkipReason)
+        assert isinstance(tick(), dg.RunRequest)
+        lake = platform.storage.lake()
+        for table in ("metabolite_scores", "gene_importance_ranking"):
+            lake.path(table).write_bytes(b"only its time is looked at")
+        assert isinstance(tick(), dg.SkipReason)
+        score(platform, "tc1")
+        assert isinstance(tick(), dg.RunRequest)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ import pandas as pd
 
 from tcell_assets.configuration import Configuration, OperationSettings
 from tcell_assets.definitions import build_defs
+from tcell_assets.lake.staleness import INGESTED_TABLES, SCORED_TABLES
 from tcell_assets.landing.writing import write_landing_batch
 from tcell_assets.platform import Platform
 from tcell_assets.resources import TransformerCompute
@@ -30,6 +33,7 @@ TINY_NETWORK: dict[str, Any] = {
     "feed_forward": 16,
 }
 PLATES = ("A1", "A2")
+PREPARED = ("tc1", "tc2")
 
 
 def training(**values: Any) -> dict[str, Any]:
@@ -78,6 +82,31 @@ def make_configuration(root: Path, **operations: Any) -> Configuration:
     return Configuration(root, root / "data", str(root / "storage"), root / "storage", settings)
 
 
+@cache
+def _prepared(scored: bool) -> Path:
+    """Return an installation with tc1 and tc2 ingested and, where wanted, trained on and scored; made once."""
+    root = Path(tempfile.mkdtemp(prefix="prepared-installation-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    with small_platform(root) as platform:
+        for batch in PREPARED:
+            land(platform.configuration.data, batch)
+        ingest(platform, *PREPARED)
+        if scored:
+            train(platform)
+            for batch in PREPARED:
+                score(platform, batch)
+    return root
+
+
+@contextmanager
+def prepared_platform(root: Path, scored: bool = True, **operations: Any) -> Iterator[Platform]:
+    """Yield a small installation that holds tc1 and tc2, ingested and by default scored with a first model."""
+    shutil.copytree(_prepared(scored), root, dirs_exist_ok=True)
+    with small_platform(root, **operations) as platform:
+        platform.register_landed_batches()
+        yield platform
+
+
 @contextmanager
 def small_platform(root: Path, **operations: Any) -> Iterator[Platform]:
     """Yield an installation below `root` with an instance in memory and one CPU thread."""
@@ -89,12 +118,15 @@ def small_platform(root: Path, **operations: Any) -> Iterator[Platform]:
 
 
 def ingest(platform: Platform, *batches: str) -> None:
-    """Land and ingest batches."""
-    for batch in batches:
-        land(platform.configuration.data, batch)
+    """Ingest landed batches, without the audits, which take longer than all the rest."""
     platform.register_landed_batches()
     for batch in batches:
-        platform.run("ingest", batch)
+        platform.run("ingest", batch, selection=[*INGESTED_TABLES, "count_matrix", "well_qc", "plate_qc"])
+
+
+def score(platform: Platform, batch: str, **config: Any) -> None:
+    """Score an ingested batch; `config` is that of the network's step."""
+    platform.run("score", batch, {"ops": {"score_wells": {"config": config}}}, list(SCORED_TABLES))
 
 
 def train(platform: Platform, **values: Any) -> str:

@@ -15,7 +15,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from tcell_assets.lake.staleness import INGESTED_TABLES, SCORED_TABLES
 from tcell_assets.partitions import SCREENING_BATCHES
 from tcell_assets_tests.operations.daemon import Daemon, real_daemon
-from tcell_assets_tests.operations.small_installation import ingest, land, spoil, train
+from tcell_assets_tests.operations.small_installation import ingest, land, score, spoil, train
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +26,7 @@ FAILURE, SUCCESS = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A running daemon with a model, trained on a batch tc1 that lies in the landing zone."""
     with real_daemon(tmp_path_factory.mktemp("new_plates"), TCELL_NEW_PLATES="on") as daemon:
+        land(daemon.data, "tc1")
         ingest(daemon.platform, "tc1")
         train(daemon.platform)
         daemon.start()
@@ -116,10 +117,12 @@ def test_nights_rescore_after_a_promotion_and_a_rollback_and_skip_in_between(tmp
     with real_daemon(
         tmp_path, TCELL_NEW_PLATES="off", TCELL_NIGHTLY="on", TCELL_NIGHTLY_CRON="* * * * *"
     ) as daemon:
+        for batch in ("tc1", "tc2"):
+            land(daemon.data, batch)
         ingest(daemon.platform, "tc1", "tc2")
         first = train(daemon.platform)
         for batch in ("tc1", "tc2"):
-            daemon.platform.run("score", batch)
+            score(daemon.platform, batch)
         daemon.start()
         daemon.wait_until(lambda: daemon.skip_reasons("nightly"), "a night has nothing to do")
         assert daemon.skip_reasons("nightly")[0].startswith("of 2 batches none has new or changed plates")
@@ -147,6 +150,7 @@ def test_a_backfill_survives_the_death_of_everything(tmp_path: Path) -> None:
     batches = [f"tc{number}" for number in range(1, 7)]
     with real_daemon(tmp_path, TCELL_NEW_PLATES="off") as daemon:
         instance = daemon.platform.instance
+        land(daemon.data, "tc1")
         ingest(daemon.platform, "tc1")
         train(daemon.platform)
         for batch in batches[1:]:
