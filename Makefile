@@ -37,11 +37,12 @@ check: install  ## Format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# One thread a worker: two workers with a thread pool each would fight over two cores.
 test: check  ## The tests
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile --durations 15
 
 test-slow: install  ## The long suites: browser, kill storms, generated inputs
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations 15
 
 docs: install  ## Build the documentation site into site/, with the assets generated from the code
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
