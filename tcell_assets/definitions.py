@@ -6,6 +6,13 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from tcell_assets.assets.attribution import (
+    attribute_wells,
+    gene_set_enrichment,
+    hit_drivers,
+    importance_stability,
+    integrated_gradients_ranking,
+)
 from tcell_assets.assets.evaluation import ensemble_members, evaluate_models
 from tcell_assets.assets.ingest import ingest_batch, plate_files
 from tcell_assets.assets.model import train_model
@@ -52,6 +59,11 @@ ASSETS = (
     phenotype_correlation,
     metabolite_scores,
     gene_importance_ranking,
+    attribute_wells,
+    integrated_gradients_ranking,
+    hit_drivers,
+    gene_set_enrichment,
+    importance_stability,
     batch_report,
     screen_report,
 )

@@ -48,9 +48,22 @@ evaluate_job = dg.define_asset_job(
 )
 ensemble_job = dg.define_asset_job(
     "ensemble",
-    selection=dg.AssetSelection.assets("ensemble_members"),
+    selection=dg.AssetSelection.assets("ensemble_members", "importance_stability"),
     executor_def=dg.in_process_executor,
-    description="Train the current model again from other seeds, for the standard deviation of its predictions.",
+    description="Train the current model again from other seeds, for the standard deviation of its predictions and of "
+    "its gene importance.",
+)
+attribute_job = dg.define_asset_job(
+    "attribute",
+    selection=dg.AssetSelection.assets("integrated_gradients", "attributed_wells", "gene_attributions"),
+    executor_def=dg.in_process_executor,
+    description="Integrated Gradients of one batch with the current model; costs about 50 times its scoring.",
+)
+explain_job = dg.define_asset_job(
+    "explain",
+    selection=dg.AssetSelection.assets("integrated_gradients_ranking", "hit_drivers", "gene_set_enrichment"),
+    executor_def=dg.in_process_executor,
+    description="Sum Integrated Gradients up over the screen: gene ranking, drivers of hits, gene sets.",
 )
 screen_job = dg.define_asset_job(
     "screen",
@@ -67,6 +80,8 @@ JOBS = (
     train_job,
     evaluate_job,
     ensemble_job,
+    attribute_job,
+    explain_job,
     report_job,
     screen_job,
 )

@@ -19,6 +19,7 @@ from tcell_assets.lake.store import Lake
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tcell_assets.science.attribution import Attribution
     from tcell_assets.science.compute import Compute
     from tcell_assets.science.evaluation_ladder import FitPredict
     from tcell_assets.science.scoring import WellScores
@@ -174,3 +175,26 @@ class TransformerCompute(dg.ConfigurableResource):
         from tcell_assets.science.baselines import compare_with_linear_baselines
 
         return compare_with_linear_baselines(data, model, self.resolve())
+
+    def attribute(
+        self,
+        model: "TrainedModel",
+        expression: "pd.DataFrame",
+        baseline: "pd.Series[float]",
+        head: str,
+        steps: int,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> "Attribution":
+        """Return Integrated Gradients of every well given, from `baseline`, gene by gene."""
+        from tcell_assets.science.attribution import integrated_gradients
+
+        return integrated_gradients(
+            model,
+            expression,
+            baseline,
+            self.resolve(),
+            head=head,
+            steps=steps,
+            keep=expression.index,
+            on_progress=on_progress,
+        )

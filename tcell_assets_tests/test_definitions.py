@@ -63,7 +63,14 @@ def test_every_table_asset_shows_its_columns_and_none_shows_genes() -> None:
 
 def test_every_asset_that_runs_the_network_waits_for_the_gpu_pool() -> None:
     definitions = build_defs()
-    runs_network = {"train_model", "score_wells", "evaluate_models", "ensemble_members"}
+    runs_network = {
+        "train_model",
+        "score_wells",
+        "evaluate_models",
+        "ensemble_members",
+        "attribute_wells",
+        "importance_stability",
+    }
     for asset in definitions.assets or ():
         if isinstance(asset, dg.AssetsDefinition) and asset.is_executable:
             uses_compute = "compute" in asset.node_def.required_resource_keys  # type: ignore[attr-defined]
