@@ -16,10 +16,9 @@ COLUMN_SOURCES: dict[str, dict[str, tuple[Source, ...]]] = {
     "well_qc": _copied("well_metadata", "well_id"),
     "plate_qc": {
         **_copied("well_metadata", "batch", "plate"),
-        "n_wells": (("well_qc", "well_id"),),
-        "n_failed": (("well_qc", "qc_pass"),),
-        "n_dmso": (("well_metadata", "is_dmso"), ("well_qc", "qc_pass")),
-        "median_umi": (("well_qc", "total_umi"),),
+        "n_wells": (("well_metadata", "well_id"),),
+        "n_dmso": (("well_metadata", "is_dmso"),),
+        "n_positive_controls": (("well_metadata", "sample_type"),),
     },
     "well_predictions": {
         **_copied("well_metadata", "well_id", "metabolite", "is_dmso", *TARGET_COLUMNS),

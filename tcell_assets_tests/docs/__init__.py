@@ -1,0 +1,1 @@
+"""The documentation against the code: commands run, contracts are whole, the site builds."""
