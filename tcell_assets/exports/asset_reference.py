@@ -60,7 +60,7 @@ def asset_reference(definitions: dg.Definitions) -> str:
         "A batch asset has one table a screening batch (`storage/lake/<asset>/<batch>.parquet`), a screen asset one "
         "for all (`storage/lake/<asset>.parquet`). Columns are those the writer validates; `?` marks one that may be "
         "empty.\n",
-        "![Asset graph, left to right: ingest, quality, model, evaluation, scoring, screen, attribution](asset_graph.svg)\n",
+        f"![Asset graph, left to right: {', '.join(GROUPS)}](asset_graph.svg)\n",
     ]
     for group, members in groupby(assets, key=lambda asset: asset.group):
         parts.append(f"## {group.capitalize()}\n")

@@ -31,6 +31,7 @@ from tcell_assets.science.plate_geometry import row_number
 
 HIT_CLASS = "hit_class"
 EVALUATION = "model_evaluation"
+COMPARISON = "model_comparison"
 MAP = "latent_map"
 TOP_GENES = 30
 # More points make a page of vector graphics sluggish; a chance sample of the wells still shows the shape.
@@ -66,6 +67,9 @@ HIT_COLUMNS = (
 SCORE_COLUMNS = (
     "rank", "metabolite", "n_wells", "mean_euclidean", "sd_euclidean", "mean_cosine_centered",
     "mean_activation_probability", "sd_activation_probability",
+)  # fmt: skip
+EVALUATION_COLUMNS = (
+    "scheme", "model", "target", "metric", "value", "low", "high", "n_wells", "replicate_leakage",
 )  # fmt: skip
 PLATE_COLUMNS = (
     "batch", "plate", "n_wells", "n_failed", "n_dmso", "median_umi", "dmso_correlation", "z_prime", "morans_i", "flag",
@@ -165,14 +169,20 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
     ranking = read("gene_importance_ranking" if is_screen else "gene_importance")
     history = read("training_history")
     evaluation = read(EVALUATION) if is_screen else None
-    hits = read(HIT_CALLS)
+    # A batch's report rests on the batch and the model alone: screen tables change with every other batch.
+    hits = read(HIT_CALLS) if is_screen else None
     if hits is not None and wells is not None:
         wells = wells.assign(**{HIT_CLASS: class_of_wells(wells["metabolite"], hits)})
-    hits = calls_shown(hits) if hits is not None and is_screen else None
+    hits = calls_shown(hits) if hits is not None else None
     if is_screen:
         position = read("screen_position_audit")
         judged = screen_verdicts(
-            position, read("design_audit"), read("plate_similarity"), tables["well_qc"], plates, evaluation
+            position,
+            read("design_audit"),
+            read("plate_similarity"),
+            tables["well_qc"],
+            plates,
+            read(COMPARISON),
         )
         scores = read("metabolite_scores")
     else:
@@ -183,7 +193,7 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
     if wells is not None:
         drawn = _drawn_wells(wells)
         data["wells"] = _well_data(drawn)
-        data["maps"] = _maps(drawn, latents, read(MAP))
+        data["maps"] = _maps(drawn, latents, read(MAP) if is_screen else None)
     n_batches = wells["batch"].nunique() if wells is not None else 0
     if hits is not None:
         data["volcano"] = _columns(hits, ["metabolite", "hit_class", "direction", "q_replicate"])
@@ -197,9 +207,7 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
         "verdicts": judged,
         "metabolites": _metabolites(hits, scores, is_screen),
         "plate_quality": _shown(plates, TABLES["plate_qc"].columns, PLATE_COLUMNS),
-        "evaluation": None
-        if evaluation is None
-        else _shown(evaluation, TABLES[EVALUATION].columns, tuple(evaluation.columns)),
+        "evaluation": _shown(_headline(evaluation), TABLES[EVALUATION].columns, EVALUATION_COLUMNS),
         "has": {
             "volcano": hits is not None,
             "plates": wells is not None,
@@ -234,8 +242,8 @@ def _absences(is_screen: bool, n_batches: int) -> dict[str, str]:
         if n_batches == 1
         else f"Needs two batches in the lake; {HOW['landed']} makes them.",
         "loss": f"No model yet: needs the table training_history, which {HOW['model']} makes.",
-        "evaluation": f"Not evaluated: needs the table {EVALUATION}. Until then nothing here says that the model is "
-        "better than a plainer one."
+        "evaluation": f"Not evaluated: needs the table {EVALUATION}, which the job evaluate makes. Until then nothing here "
+        "says that the model is better than a plainer one."
         if is_screen
         else "Models are compared over the whole screen: see the screen's report.",
         "genes": f"No gene importance yet; {HOW['screen' if is_screen else 'scored']} makes it.",
@@ -326,6 +334,13 @@ def _loss(history: pd.DataFrame) -> dict[str, Any]:
             for split, rows in history.groupby("split")
         ],
     }
+
+
+def _headline(evaluation: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The metrics people compare by: R² of a score, AUROC of the label."""
+    if evaluation is None:
+        return None
+    return evaluation[evaluation["metric"].isin(["r2", "auroc"]) & ~evaluation["calibrated"]]
 
 
 def _scores_of_batch(tables: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame | None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tcell_assets.science.evaluation import warnings_in_words
+
 UNKNOWN = "not judged"
 # From harmless to disqualifying.
 SEVERITY = ("ok", "watch", "confounded", "fail")
@@ -32,7 +34,7 @@ def screen_verdicts(
     similarity: pd.DataFrame | None,
     well_qc: pd.DataFrame | None,
     plate_qc: pd.DataFrame | None,
-    evaluation: pd.DataFrame | None,
+    comparison: pd.DataFrame | None,
 ) -> list[Verdict]:
     """Return the verdicts on a screen; a table that is not there is a verdict `not judged` with what makes it."""
     return [
@@ -40,7 +42,7 @@ def screen_verdicts(
         _design(design),
         _swaps(similarity),
         _quality(well_qc, plate_qc),
-        _model(evaluation),
+        _model(comparison),
     ]
 
 
@@ -99,29 +101,19 @@ def _quality(wells: pd.DataFrame | None, plates: pd.DataFrame | None) -> Verdict
     return Verdict(topic, _worst(plates["flag"]), tuple(findings[:MOST_FINDINGS]))
 
 
-def _model(evaluation: pd.DataFrame | None) -> Verdict:
-    """The Transformer against the plainer models, whole metabolites held out, by the tables' own point values."""
+def _model(comparison: pd.DataFrame | None) -> Verdict:
+    """The Transformer against PCA + ridge and position alone, whole metabolites held out."""
     topic = "Model against baselines"
-    needed = {"scheme", "model", "target", "metric", "value"}
-    if evaluation is None or not needed <= set(evaluation.columns):
-        return _not_judged(topic, "model_evaluation", "materialize it in the UI")
-    rows = evaluation[
-        (evaluation["scheme"] == "leave_metabolite_out") & evaluation["metric"].isin(["r2", "auroc"])
-    ]
-    findings, behind = [], False
-    for (target, metric), values in rows.groupby(["target", "metric"]):
-        by_model = values.set_index("model")["value"]
-        if "transformer" not in by_model or len(by_model) < 2:
-            continue
-        others = by_model.drop("transformer")
-        behind |= bool(by_model["transformer"] <= others.max())
-        findings.append(
-            f"{target}, metabolites held out: {metric} {by_model['transformer']:.2f}, best other "
-            f"{others.idxmax()} {others.max():.2f}"
-        )
-    if not findings:
-        return Verdict(topic, UNKNOWN, ("the Transformer is not among the models that were evaluated",))
-    return Verdict(topic, "watch" if behind else "ok", tuple(findings))
+    if comparison is None:
+        return _not_judged(topic, "model_comparison", "run the job evaluate in the UI")
+    if not (comparison["scheme"] == "leave_metabolite_out").any():
+        return Verdict(topic, UNKNOWN, ("no evaluation with metabolites held out",))
+    findings = tuple(warnings_in_words(comparison))
+    return Verdict(
+        topic,
+        "watch" if findings else "ok",
+        findings[:MOST_FINDINGS] or ("above PCA + ridge and position alone for every score and the label",),
+    )
 
 
 def _not_judged(topic: str, asset: str, command: str) -> Verdict:

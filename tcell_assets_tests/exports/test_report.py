@@ -176,15 +176,22 @@ def test_a_confounded_variable_decides_the_position_verdict() -> None:
 
 
 def test_a_model_below_a_plainer_one_is_to_be_watched() -> None:
-    evaluation = pd.DataFrame(
+    comparison = pd.DataFrame(
         {
             "scheme": "leave_metabolite_out",
-            "model": ["transformer", "pca_ridge"],
+            "model": "transformer",
+            "other": ["pca_ridge", "position_forest"],
             "target": "tscore",
             "metric": "r2",
-            "value": [0.4, 0.6],
+            "value": 0.4,
+            "other_value": [0.6, 0.1],
+            "difference": [-0.2, 0.3],
+            "low": [-0.3, 0.2],
+            "high": [-0.1, 0.4],
+            "verdict": ["worse", "better"],
         }
     )
-    model = screen_verdicts(None, None, None, None, None, evaluation)[-1]
+    model = screen_verdicts(None, None, None, None, None, comparison)[-1]
     assert model.verdict == "watch"
-    assert "best other pca_ridge 0.60" in model.findings[0]
+    assert len(model.findings) == 1
+    assert "PCA + ridge" in model.findings[0]
