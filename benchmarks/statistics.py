@@ -276,20 +276,21 @@ def drivers() -> Figure:
 
 
 def enrichment() -> Figure:
-    """Where the genes of the two bundled programmes stand in the signed ranking."""
+    """Where the genes of the two bundled programmes stand in the ranking by Gradient × Input."""
     scores = score_wells(model_of("clean"), screen_of("clean").vst, resolve_compute(), "is_activated")
     if scores.importance is None:
         raise RuntimeError("a named head gives importance")
-    ranking = scores.importance.sort_values("signed_importance", ascending=False, ignore_index=True)
-    table = enrich_ranking(ranking, bundled_gene_sets())
+    ranking = scores.importance.sort_values("importance", ascending=False, ignore_index=True)
+    for score in ("importance", "signed_importance"):
+        table = enrich_ranking(ranking, bundled_gene_sets(), score=score)
+        print(score, table.drop(columns="leading_edge").round(3).to_string(index=False), sep="\n")
     canvas = Figure(figsize=(6, 2.2), layout="constrained")
     axes = canvas.subplots()
     for height, (name, colour) in enumerate((("resting", BLUE), ("activation", ORANGE))):
         places = ranking.index[ranking["gene"].isin(bundled_gene_sets()[name])] + 1
         axes.vlines(places, height - 0.35, height + 0.35, color=colour, linewidth=1.5)
     axes.set_yticks([0, 1], ["resting", "activation"])
-    axes.set(xlabel="place in the signed ranking: raises activation → lowers it", xlim=(0, len(ranking) + 1))
-    print(table.drop(columns="leading_edge").round(3).to_string(index=False))
+    axes.set(xlabel="place in the ranking, the most important gene first", xlim=(0, len(ranking) + 1))
     return canvas
 
 

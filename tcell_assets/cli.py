@@ -12,11 +12,15 @@ import click
 # name -> (module in tcell_assets.commands, first line of its help). `tcell --help` must not import dagster or torch:
 # that would take it from 0.2 s to 4 s.
 COMMANDS = {
+    "attribute": ("jobs", "Explain the predictions of batches gene by gene, by Integrated Gradients."),
     "audit": ("audit", "Judge a screen's layout from its sample sheet, before anything is sequenced."),
     "backfill": ("backfill", "Bring many batches up to date, with a summary."),
     "benchmark": ("benchmark", "Time the engine against the published network on this machine."),
     "demo": ("demo", "Simulate a small screen and materialize every asset."),
     "doctor": ("doctor", "Look the installation over and name a fix for each finding."),
+    "ensemble": ("jobs", "Train the current model from other seeds, for the sd of its predictions."),
+    "evaluate": ("jobs", "Compare the current model's settings with plainer models on held-out wells."),
+    "explain": ("jobs", "Sum Integrated Gradients up: gene ranking, drivers of hits, gene sets."),
     "export": ("export", "Write the screen for other tools: AnnData or the published CSV files."),
     "import": ("importing", "Turn a published-layout folder into one landing folder a batch."),
     "ingest": ("jobs", "Read and check batches of the landing zone."),

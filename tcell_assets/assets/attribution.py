@@ -11,6 +11,7 @@ from tcell_assets.assets.model_input import load_fit, scoring_input
 from tcell_assets.assets.screen import HIT_CLASS_SPACE, require_model, scored_with_one_model, stacked
 from tcell_assets.checks import batch_check, selected
 from tcell_assets.io_managers import Frame
+from tcell_assets.lake.schemas import TABLES
 from tcell_assets.lake.staleness import BATCH_HASH
 from tcell_assets.metadata import preview, table_arguments, table_out, table_result
 from tcell_assets.partitions import screening_batches
@@ -53,6 +54,11 @@ class EnrichmentConfig(dg.Config):
 
     gene_sets: str = Field(
         default="", description="a GMT file; empty takes the bundled activation and resting programmes"
+    )
+    ranked_by: Literal["importance", "signed_importance"] = Field(
+        default="importance",
+        description="what ranks the genes. The signed mean of Gradient × Input cancels out over a screen if genes are "
+        "z-scored: on a simulated screen it had no relation to the direction of a gene (r 0.08)",
     )
     permutations: int = Field(default=1000, ge=1, description="permutations of the genes")
     seed: int = Field(default=614, ge=0, description="of the permutations")
@@ -219,7 +225,7 @@ def gene_set_enrichment(
     integrated_gradients_ranking: Frame,
     storage: Storage,
 ) -> dg.MaterializeResult[Any]:
-    """Enrich the signed rankings of Gradient × Input and Integrated Gradients."""
+    """Look for gene sets at the ends of the rankings by Gradient × Input and by Integrated Gradients."""
     import pandas as pd
 
     from tcell_assets.science.enrichment import bundled_gene_sets, enrich_ranking, read_gene_sets
@@ -228,16 +234,17 @@ def gene_set_enrichment(
     require_model(storage, "gene_importance_ranking", [None], lineage.model_version)
     sets = read_gene_sets(Path(config.gene_sets)) if config.gene_sets else bundled_gene_sets()
     enriched = [
-        enrich_ranking(ranking, sets, permutations=config.permutations, seed=config.seed).assign(
-            method=ranking["method"].iloc[0], head=ranking["head"].iloc[0]
-        )
+        enrich_ranking(
+            ranking, sets, score=config.ranked_by, permutations=config.permutations, seed=config.seed
+        ).assign(method=ranking["method"].iloc[0], head=ranking["head"].iloc[0])
         for ranking in (gene_importance_ranking, integrated_gradients_ranking)
     ]
     table = pd.concat(enriched, ignore_index=True).assign(
-        source=config.gene_sets or "bundled", model_version=lineage.model_version
+        ranked_by=config.ranked_by,
+        source=config.gene_sets or "bundled",
+        model_version=lineage.model_version,
     )
-    columns = ["method", "gene_set", "n_genes", "enrichment_score", "normalized_enrichment_score"]
-    columns += ["p_value", "q_value", "leading_edge", "source", "head", "model_version"]
+    columns = [column.name for column in TABLES["gene_set_enrichment"].columns]
     return table_result(
         "gene_set_enrichment",
         table[columns],

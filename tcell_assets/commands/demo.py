@@ -55,7 +55,9 @@ def demo_command() -> None:
         genes = lake.read("gene_importance_ranking", columns=["rank", "gene", "importance"])
     click.echo("\nHeld-out wells: the Transformer beside the linear models a statistician would try first")
     echo_table(_rounded(pd.DataFrame(_metadata(trained, "trained_model")[HELD_OUT_ACCURACY])))
-    top = scores.head(10)[["rank", "metabolite", "hit_class", "mean_euclidean", "mean_activation_probability"]]
+    top = scores.head(10)[
+        ["rank", "metabolite", "hit_class", "mean_euclidean", "mean_activation_probability"]
+    ]
     click.echo("\nMetabolites, strongest replicate agreement first")
     echo_table(_rounded(top))
     click.echo("\nGenes that drive the prediction of activation")

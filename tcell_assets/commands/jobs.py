@@ -1,4 +1,4 @@
-"""`tcell ingest | train | score | screen`: the four jobs from the shell."""
+"""`tcell ingest | train | score | screen | evaluate | ensemble | attribute | explain`: the jobs from the shell."""
 
 from __future__ import annotations
 
@@ -67,6 +67,53 @@ def screen_command() -> None:
         lake = platform.storage.lake()
         for asset in ("metabolite_scores", "gene_importance_ranking"):
             click.echo(f"{asset}: {lake.path(asset)}")
+
+
+@click.command("evaluate", epilog="Example:\n\n  tcell evaluate --scheme leave_metabolite_out")
+@click.option("--scheme", "schemes", multiple=True, help="What to hold out; default: all the screen allows.")
+@click.option("--folds", default=5, show_default=True, help="Folds of random and leave_metabolite_out.")
+def evaluate_command(schemes: tuple[str, ...], folds: int) -> None:
+    """Train the current model's settings and every plainer model on folds of the screen, and compare them."""
+    config = {"schemes": list(schemes), "n_folds": folds}
+    checks = _run_once("evaluate", {"ops": {"evaluate_models": {"config": config}}})
+    for description in checks:
+        click.echo(description)
+
+
+@click.command("ensemble", epilog="Example:\n\n  tcell ensemble --members 5")
+@click.option("--members", default=5, show_default=True, help="Models, the current one included.")
+def ensemble_command(members: int) -> None:
+    """Train the current model again from other seeds; score batches again to see their spread."""
+    _run_once("ensemble", {"ops": {"ensemble_members": {"config": {"members": members}}}})
+
+
+@click.command("attribute", epilog="Example:\n\n  tcell attribute tc1 --head is_activated")
+@click.argument("batches", nargs=-1)
+@click.option("--head", default="auto", show_default=True, help="Head to explain.")
+@click.option("--steps", default=50, show_default=True, help="Points of the integral.")
+def attribute_command(batches: tuple[str, ...], head: str, steps: int) -> None:
+    """Integrated Gradients of BATCHES (default: all ingested ones); about 50 times the cost of scoring."""
+    config = {"head": head, "steps": steps}
+    _run_for_batches("attribute", batches, {"ops": {"attribute_wells": {"config": config}}})
+
+
+@click.command("explain", epilog="Example:\n\n  tcell explain --gene-sets hallmark.gmt")
+@click.option("--gene-sets", default="", help="A GMT file; default: activation and resting programmes.")
+def explain_command(gene_sets: str) -> None:
+    """Rank genes by Integrated Gradients over all attributed batches; drivers of hits; gene sets."""
+    _run_once("explain", {"ops": {"gene_set_enrichment": {"config": {"gene_sets": gene_sets}}}})
+
+
+def _run_once(job: str, config: dict[str, Any]) -> list[str]:
+    """Run a job over the whole screen, print where its tables lie, and return what its checks say."""
+    from tcell_assets.platform import open_platform
+
+    with open_platform() as platform, terminal_progress():
+        result = platform.run(job, config=config)
+        lake = platform.storage.lake()
+        for asset in platform.assets_of(job):
+            click.echo(f"{asset}: {lake.path(asset)}")
+        return [str(check.description) for check in result.get_asset_check_evaluations()]
 
 
 def _parse_setting(text: str) -> tuple[str, Any]:

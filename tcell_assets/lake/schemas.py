@@ -801,18 +801,19 @@ HIT_DRIVERS = Table(
 
 GENE_SET_ENRICHMENT = Table(
     asset="gene_set_enrichment",
-    description="Gene sets that stand at the top or the bottom of the signed gene rankings, by preranked enrichment.",
+    description="Gene sets that stand at the top or the bottom of the gene rankings, by preranked enrichment.",
     columns=(
         Column("method", "string", "attribution method of the ranking"),
         Column("gene_set", "string", "name of the set"),
         Column("n_genes", "int32", "genes of the set in the ranking"),
-        Column("enrichment_score", "float64", "above 0: the set stands where genes push the head up"),
+        Column("enrichment_score", "float64", "above 0: the set stands at the top of the ranking"),
         Column(
             "normalized_enrichment_score", "float64", "divided by its mean over permutations", nullable=True
         ),
         Column("p_value", "float64", "permutation p, at least 1 / (permutations + 1)"),
         Column("q_value", "float64", "false-discovery rate over the sets of the ranking"),
         Column("leading_edge", "string", "genes that make the score, separated by ;"),
+        Column("ranked_by", "string", "importance or signed_importance"),
         Column("source", "string", "bundled, or the GMT file"),
         _HEAD,
         _MODEL_VERSION,

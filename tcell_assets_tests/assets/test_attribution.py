@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from tcell_assets.commands.jobs import attribute_command, explain_command
 from tcell_assets.platform import Platform, RunFailedError, open_platform
 from tcell_assets.science.hit_calling import HIT_CLASSES
 from tcell_assets.science.scoring import score_wells
@@ -127,3 +129,16 @@ def test_members_of_an_ensemble_are_asked_how_far_they_agree_on_each_gene(explai
     np.testing.assert_allclose(
         stability["mean_importance"], ((first + second) / 2)[stability.index], rtol=1e-4
     )
+
+
+def test_the_shell_attributes_a_batch_and_sums_up(
+    explained: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tcell_assets.platform.load_configuration", lambda: explained.configuration)
+    before = explained.storage.lake().lineage("integrated_gradients", "tc1").run_id
+    attributed = CliRunner().invoke(attribute_command, ["tc1", "--head", "is_activated", "--steps", "5"])
+    assert attributed.exit_code == 0, attributed.output
+    assert explained.storage.lake().lineage("integrated_gradients", "tc1").run_id != before
+    summed_up = CliRunner().invoke(explain_command, [])
+    assert summed_up.exit_code == 0, summed_up.output
+    assert "hit_drivers" in summed_up.output

@@ -10,9 +10,11 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sklearn.metrics import r2_score
 
 from tcell_assets.assets.model_input import evaluation_input
+from tcell_assets.commands.jobs import evaluate_command
 from tcell_assets.commands.simulate import write_screen
 from tcell_assets.platform import Platform, open_platform
 from tcell_assets.science.scoring import score_wells
@@ -162,3 +164,12 @@ def test_counts_are_transformed_by_a_fit_on_the_fold_s_training_wells_alone(tmp_
     assert set(batches) == {"tc1"}
     assert data.depth is not None
     pd.testing.assert_frame_equal(measured[expected.columns], expected, check_names=False, rtol=1e-6)
+
+
+def test_the_shell_evaluates_and_says_what_the_checks_found(
+    evaluated: tuple[Platform, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tcell_assets.platform.load_configuration", lambda: evaluated[0].configuration)
+    result = CliRunner().invoke(evaluate_command, ["--scheme", "leave_metabolite_out", "--folds", "2"])
+    assert result.exit_code == 0, result.output
+    assert "with metabolites held out: R²" in result.output
