@@ -31,6 +31,7 @@ def demo_command() -> None:
     from tcell_assets.assets.model import HELD_OUT_ACCURACY
     from tcell_assets.configuration import load_configuration
     from tcell_assets.platform import open_platform
+    from tcell_assets.science.position import worst_verdict
     from tcell_assets.science.simulation import SimulationSettings, simulate_screen
 
     started = time.monotonic()
@@ -51,8 +52,12 @@ def demo_command() -> None:
             platform.run("score", batch)
         platform.run("screen")
         lake = platform.storage.lake()
+        position = lake.read("screen_position_audit")
         scores = lake.read("metabolite_scores")
         genes = lake.read("gene_importance_ranking", columns=["rank", "gene", "importance"])
+    click.echo(f"\nCan the plate position alone explain the screen? {worst_verdict(position)}")
+    for finding in position.loc[position["verdict"] != "ok", "finding"]:
+        click.echo(f"  {finding}")
     click.echo("\nHeld-out wells: the Transformer beside the linear models a statistician would try first")
     echo_table(_rounded(pd.DataFrame(_metadata(trained, "trained_model")[HELD_OUT_ACCURACY])))
     top = scores.head(10)[
