@@ -30,7 +30,7 @@ from tcell_assets.science.settings import NetworkSettings, settings_for_preset
 
 What = Literal["train", "score"]
 WARM_UP_ROUNDS = 1
-# Peak of the published training step, measured at 2 541 genes: 6.3 GiB at 8 wells, 25 GB at 32.
+# The published training step takes about 25 GB at 2 541 genes and its own 32 wells.
 PUBLISHED_BYTES_A_WELL_AND_GENE_PAIR = 125.0
 WELLS_OF_A_SCREEN = 768
 

@@ -28,7 +28,7 @@ from tcell_assets.landing.arrivals import scan_folder
 from tcell_assets.operations import Known, find_arrivals
 from tcell_assets.platform import Platform, open_platform
 from tcell_assets_tests.operations.daemon import Daemon, real_daemon
-from tcell_assets_tests.operations.small_installation import ingest, land, train
+from tcell_assets_tests.operations.small_installation import CORE, ingest, land, train
 
 BATCHES = 20
 QUIET_BATCHES = 500
@@ -69,7 +69,7 @@ def measure_shell(root: Path) -> dict[str, str]:
     with open_platform() as platform:
         _prepare(platform)
     wall, cpu = time.perf_counter(), time.process_time()
-    result = CliRunner().invoke(backfill_command, [])
+    result = CliRunner().invoke(backfill_command, ["--assets", ",".join(CORE)])
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     assert result.exit_code == 0, result.output
     with open_platform() as platform:
@@ -143,7 +143,7 @@ def _ui_backfill(daemon: Daemon, batches: list[str]) -> PartitionBackfill:
         backfill_id="measured",
         asset_graph=daemon.platform.definitions.resolve_asset_graph(),
         partition_names=batches,
-        asset_selection=[dg.AssetKey(asset) for asset in daemon.platform.assets_of("ingest_and_score")],
+        asset_selection=[dg.AssetKey(asset) for asset in CORE],
         backfill_timestamp=time.time(),
         tags={},
         dynamic_partitions_store=daemon.platform.instance,

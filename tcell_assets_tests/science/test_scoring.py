@@ -288,10 +288,10 @@ def test_progress_counts_wells_up_to_all_of_them(model: TrainedModel) -> None:
 
 
 def test_bf16_agrees_with_fp32_across_wells_on_a_trained_model() -> None:
-    data = small_screen(wells=200, genes=48)
+    data = small_screen(wells=100, genes=48)
     settings = small_settings(
         "recommended",
-        epochs=15,
+        epochs=8,
         d_model=128,
         heads=4,
         feed_forward=512,

@@ -258,8 +258,8 @@ class TestRepeatability:
         assert one.genes == other.genes
 
     def test_one_and_two_threads_give_the_same_metrics(self) -> None:
-        data = small_screen(wells=120, genes=40)
-        settings = small_settings(epochs=5, d_model=64)
+        data = small_screen(wells=60, genes=24)
+        settings = small_settings(epochs=3, d_model=64)
         one = train(data, settings, Compute(threads=1))
         two = train(data, settings, Compute(threads=2))
         np.testing.assert_allclose(two.history["total"], one.history["total"], rtol=0, atol=1e-3)
@@ -523,8 +523,8 @@ class TestProgress:
 
 
 def test_a_model_learns_the_targets_of_a_small_screen() -> None:
-    data = small_screen(wells=200)
-    model = train(data, small_settings("recommended", epochs=60, learning_rate=5e-3), ONE_THREAD)
+    data = small_screen(wells=120)
+    model = train(data, small_settings("recommended", epochs=30, learning_rate=1e-2), ONE_THREAD)
     held_out = model.history.query("split == 'val'").set_index("epoch")["total"]
     assert held_out[model.best_epoch] < 0.5 * held_out[1]
 
