@@ -182,7 +182,7 @@ def _foreign_site(folder: Path) -> Iterator[str]:
 def test_in_a_browser_a_foreign_page_finds_every_door_shut_and_the_ui_itself_works(
     ui: Ui, tmp_path: Path
 ) -> None:
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import WebSocket, expect, sync_playwright
 
     with sync_playwright() as playwright, _foreign_site(tmp_path) as foreign:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
@@ -198,7 +198,11 @@ def test_in_a_browser_a_foreign_page_finds_every_door_shut_and_the_ui_itself_wor
 
         own = browser.new_page()
         frames: list[object] = []
-        own.on("websocket", lambda socket: socket.on("framereceived", frames.append))
+
+        def listen(socket: WebSocket) -> None:
+            socket.on("framereceived", lambda frame: frames.append(frame))
+
+        own.on("websocket", listen)
         with own.expect_websocket(timeout=60_000) as opened:
             own.goto(f"{ui.origin}/asset-groups")
         expect(own.get_by_text("ingest").first).to_be_visible(timeout=60_000)
@@ -221,8 +225,10 @@ def _nginx_configuration(folder: Path, ui: Ui, port: int) -> Path:
     )
     text = re.sub(r"/etc/nginx/", f"{folder}/", text)
     file = folder / "nginx.conf"
+    # Started by root, nginx works as another user, who may not look into the folder of a test.
+    user = "user root;\n" if os.getuid() == 0 else ""
     file.write_text(
-        f"pid {folder}/pid;\nerror_log {folder}/error.log;\n"
+        f"{user}pid {folder}/pid;\nerror_log {folder}/error.log;\n"
         + text.replace("http {", "http { access_log off;", 1)
     )
     subprocess.run(
