@@ -19,7 +19,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from upath import UPath
@@ -125,7 +127,7 @@ def soak(folder: Path, batches: int) -> list[Figures]:
         before, started = event_log_bytes(folder), time.monotonic()
         for number in range(1, batches + 1):
             batch = drop_batch(home.data, number)
-            wait_for(lambda batch=batch: lake.exists("expression_matrix", batch), SECONDS_FOR_A_BATCH)
+            wait_for(partial(lake.exists, "expression_matrix", batch), SECONDS_FOR_A_BATCH)
             if number % 10 == 0 or number == batches:
                 figures.append(
                     Figures(
@@ -143,13 +145,12 @@ def soak(folder: Path, batches: int) -> list[Figures]:
     return figures
 
 
-def wait_for(is_so: object, seconds: float) -> None:
+def wait_for(is_so: Callable[[], object], seconds: float) -> None:
     """Return as soon as a question is answered by yes.
 
     Raises:
         TimeoutError: It was not within the time.
     """
-    assert callable(is_so)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -55,18 +56,15 @@ def examine(deep: bool) -> Iterator[Finding]:
     yield from _packages()
     yield from _examined("torch", _compute)
     configuration = load_configuration()
-    yield from _examined("disk", lambda: _disk(configuration.dagster_home))
+    yield from _examined("disk", partial(_disk, configuration.dagster_home))
     try:
         with open_platform(configuration) as platform:
             yield Finding(
                 "ok", f"DAGSTER_HOME {configuration.dagster_home} opens; leftovers of killed runs are swept"
             )
-            for name, look in (
-                ("daemon", _daemon),
-                ("storage", lambda of: _storage(of, deep)),
-                ("landing zone", _landing_zone),
-            ):
-                yield from _examined(name, lambda look=look, of=platform: look(of))  # type: ignore[misc]
+            yield from _examined("daemon", partial(_daemon, platform))
+            yield from _examined("storage", partial(_storage, platform, deep))
+            yield from _examined("landing zone", partial(_landing_zone, platform))
     except Exception as error:
         yield Finding(
             "problem",

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tcell_assets.processes import end_with_parent
@@ -60,8 +60,7 @@ def stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _wait_until(is_done: object, seconds: float) -> None:
-    assert callable(is_done)
+def _wait_until(is_done: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not is_done() and time.monotonic() < deadline:
         _reap()

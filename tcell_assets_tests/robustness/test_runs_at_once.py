@@ -14,11 +14,11 @@ from tcell_assets_tests.small_screen import configuration_in, simulate_into
 
 INGEST = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tcell_assets.platform import open_platform
 from tcell_assets_tests.small_screen import configuration_in
-configuration = configuration_in(Path(sys.argv[1]))
-object.__setattr__(configuration, "data", Path(sys.argv[2]))
+configuration = replace(configuration_in(Path(sys.argv[1])), data=Path(sys.argv[2]))
 with open_platform(configuration) as platform:
     platform.run("ingest", sys.argv[3], selection=["well_metadata", "expression_matrix"])
 """
