@@ -133,7 +133,9 @@ def test_a_real_plate_is_ingested_from_its_own_column_names(tmp_path: Path) -> N
         assert wells["is_dmso"].sum() == 19
         quality = lake.read("well_qc", "macseq").set_index("well_id")
         by_row = np.log(quality["total_umi"]).groupby(wells["row"]).median()
-        assert by_row[list("CEGIKMO")].min() > by_row[list("BDFHJLN")].max(), "every second row is sequenced deeper"
+        assert by_row[list("CEGIKMO")].min() > by_row[list("BDFHJLN")].max(), (
+            "every second row is sequenced deeper"
+        )
         centre = expression[wells["is_dmso"]].mean()
         distance = np.sqrt(((expression - centre) ** 2).sum(axis=1)).groupby(wells["metabolite"]).median()
         strongest = distance[[name for name in distance.index if name.startswith("Staurosporine 10")]].iloc[0]

@@ -205,7 +205,9 @@ def test_a_bad_batch_fails_with_all_its_problems_and_leaves_nothing_behind(fresh
         fresh.run("ingest", "tc1")
     assert "Z99" in str(failure.value)
     assert "plate_map.csv" in str(failure.value)
-    assert "3 problems" in str(failure.value), "the well, the doubled position, and the targets they leave behind"
+    assert "3 problems" in str(failure.value), (
+        "the well, the doubled position, and the targets they leave behind"
+    )
     fresh.run("ingest", "tc2")
     assert fresh.storage.lake().batches("well_metadata") == ["tc2"]
     assert fresh.storage.lake().batches("expression_matrix") == ["tc2"]

