@@ -155,12 +155,12 @@ def correlation() -> Figure:
 
 
 def evaluation() -> Figure:
-    """R² of Tscore with metabolites held out, of every rung, and the tables of the page."""
+    """R² of CytoTRACE with metabolites held out, of every rung, and the tables of the page."""
     canvas = Figure(figsize=(7, 2.9), layout="constrained")
     for axes, preset in zip(canvas.subplots(1, 2, sharey=True), LADDER_PRESETS, strict=True):
         wells = screen_of(preset).wells
         metrics = ladder_metrics(out_of_fold(preset), wells, draws=500)
-        rows = metrics.query("scheme == 'leave_metabolite_out' and target == 'tscore' and metric == 'r2'")
+        rows = metrics.query("scheme == 'leave_metabolite_out' and target == 'cytotrace' and metric == 'r2'")
         place = np.arange(len(rows))
         axes.barh(place, rows["value"], color=[ORANGE if m == "transformer" else BLUE for m in rows["model"]])
         axes.errorbar(
@@ -168,7 +168,7 @@ def evaluation() -> Figure:
             fmt="none", color="black", linewidth=0.8,
         )  # fmt: skip
         axes.set_yticks(place, rows["model"], fontsize=8)
-        axes.set(xlabel="R² of Tscore", title=preset)
+        axes.set(xlabel="R² of CytoTRACE", title=preset)
         headline = metrics[metrics["metric"].isin(["r2", "auroc", "within_plate_residual_r2"])]
         for scheme in SCHEMES:
             own = headline[headline["scheme"] == scheme]
@@ -193,12 +193,14 @@ def intervals() -> Figure:
     canvas = Figure(figsize=(7, 2.9), layout="constrained")
     left, right = canvas.subplots(1, 2)
     own = predictions.query("model == 'transformer' and scheme == 'leave_metabolite_out'")
-    observed = wells.set_index("well_id")["tscore"].loc[own["well_id"]].to_numpy()
-    radius = float(radii.query("scheme == 'leave_metabolite_out' and target == 'tscore'")["radius"].iloc[0])
-    line = np.array([own["pred_tscore"].min(), own["pred_tscore"].max()])
+    observed = wells.set_index("well_id")["cytotrace"].loc[own["well_id"]].to_numpy()
+    radius = float(
+        radii.query("scheme == 'leave_metabolite_out' and target == 'cytotrace'")["radius"].iloc[0]
+    )
+    line = np.array([own["pred_cytotrace"].min(), own["pred_cytotrace"].max()])
     left.fill_between(line, line - radius, line + radius, color=BLUE, alpha=0.2, label="90 % interval")
-    left.scatter(own["pred_tscore"], observed, 5, GREY)
-    left.set(xlabel="predicted Tscore, held out", ylabel="Tscore")
+    left.scatter(own["pred_cytotrace"], observed, 5, GREY)
+    left.set(xlabel="predicted CytoTRACE, held out", ylabel="CytoTRACE")
     left.legend(frameon=False)
     coverage = radii.pivot_table(index="scheme", columns="target", values="coverage", sort=False)
     for number, target in enumerate(coverage.columns):

@@ -9,7 +9,12 @@ from pydantic import Field
 from upath import UPath
 
 from tcell_assets.assets.model import TrainingConfig
-from tcell_assets.assets.model_input import evaluation_input, save_fit, training_input
+from tcell_assets.assets.model_input import (
+    evaluation_input,
+    save_fit,
+    training_input,
+    training_reference,
+)
 from tcell_assets.assets.uncertainty import INTERVAL_MODEL, INTERVAL_SCHEME, settings_hash
 from tcell_assets.lake.schemas import TABLES
 from tcell_assets.metadata import preview, table_arguments, table_out, table_result
@@ -253,6 +258,7 @@ def ensemble_members(
     """Train the current model's settings from other seeds on its own training batches; none of them becomes current."""
     import pandas as pd
 
+    from tcell_assets.science.gene_summary import save_reference
     from tcell_assets.science.trained_model import load_model, save_model
 
     lake, models = storage.lake(), storage.models()
@@ -272,7 +278,10 @@ def ensemble_members(
         ) as bar:
             member = compute.train(data, settings, storage.local_folder("checkpoints"), bar.training)
 
-        def save(folder: UPath, member: Any = member, fit: Any = fit) -> None:
+        reference = training_reference(data, member)
+
+        def save(folder: UPath, member: Any = member, fit: Any = fit, reference: Any = reference) -> None:
+            save_reference(reference, folder)
             if fit is not None:
                 save_fit(fit, folder)
             save_model(member, folder)

@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 from upath import UPath
 
-from tcell_assets.assets.model_input import save_fit, training_input
+from tcell_assets.assets.model_input import save_fit, training_input, training_reference
 from tcell_assets.checks import (
     PROMOTION_CHECKS,
     promote_candidate,
@@ -134,7 +134,7 @@ def train_model(
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Train on every ingested batch that has targets; batches without are named in the log."""
     from tcell_assets.science.figures import loss_curve
-    from tcell_assets.science.gene_summary import save_reference, summarize_genes
+    from tcell_assets.science.gene_summary import save_reference
     from tcell_assets.science.trained_model import save_model
     from tcell_assets.science.well_join import some_names
 
@@ -155,13 +155,7 @@ def train_model(
     with progress_of(context.log.info, "training", settings.epochs, "epochs") as bar:
         model = compute.train(data, settings, storage.local_folder("checkpoints"), bar.training)
 
-    is_training_well = data.wells["well_id"].isin(model.split.loc[model.split["split"] == "train", "well_id"])
-    reference = summarize_genes(
-        data.expression,
-        data.genes,
-        data.wells["is_dmso"].to_numpy(),
-        is_training_well.to_numpy().nonzero()[0],
-    )
+    reference = training_reference(data, model)
 
     def save(folder: UPath) -> None:
         save_reference(reference, folder)

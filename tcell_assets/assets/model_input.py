@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tcell_assets.landing.counts import CountMatrix
     from tcell_assets.science.evaluation import EvaluationData
     from tcell_assets.science.settings import TrainingSettings
+    from tcell_assets.science.trained_model import TrainedModel
     from tcell_assets.science.training import TrainingData
     from tcell_assets.science.variance_stabilization import VarianceStabilization
 
@@ -161,6 +162,19 @@ def evaluation_input(
     umi = depth.set_index("well_id")["total_umi"].loc[well_ids]
     known = EvaluationData(data.wells, expression_fitted_on, None if umi.isna().any() else umi)
     return known, data.batch_hashes
+
+
+def training_reference(data: "TrainingData", model: "TrainedModel") -> "pd.DataFrame":
+    """Return what the training wells look like gene by gene, which is kept beside a model for later batches."""
+    from tcell_assets.science.gene_summary import summarize_genes
+
+    trained_on = set(model.split.loc[model.split["split"] == "train", "well_id"])
+    return summarize_genes(
+        data.expression,
+        data.genes,
+        data.wells["is_dmso"].to_numpy(),
+        data.wells["well_id"].isin(trained_on).to_numpy().nonzero()[0],
+    )
 
 
 def _fit_on_training_wells(

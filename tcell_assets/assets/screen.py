@@ -143,7 +143,18 @@ def require_model(
 def stacked(
     tables: Mapping[str, Frame], batches: Sequence[str], join: Literal["inner", "outer"] = "outer"
 ) -> "pd.DataFrame":
-    """Return the tables of these batches as one; `inner` keeps the columns, such as genes, that all of them have."""
+    """Return the tables of these batches as one; `inner` keeps the columns, such as genes, that all of them have.
+
+    Raises:
+        dagster.Failure: A batch lacks its table.
+    """
     import pandas as pd
 
+    missing = sorted(set(batches) - set(tables))
+    if missing:
+        raise dg.Failure(
+            f"{', '.join(missing)}: a table is not there, see the log above for which. Run the ingest and score jobs "
+            "for these batches first.",
+            allow_retries=False,
+        )
     return pd.concat([tables[batch] for batch in batches], ignore_index=True, join=join)

@@ -166,6 +166,7 @@ def test_counts_are_transformed_by_a_fit_on_the_fold_s_training_wells_alone(tmp_
     pd.testing.assert_frame_equal(measured[expected.columns], expected, check_names=False, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_shell_evaluates_and_says_what_the_checks_found(
     evaluated: tuple[Platform, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,3 +192,10 @@ def test_rerunning_the_statistics_gives_the_same_content(screened: Platform) -> 
     versions = {asset: lake.lineage(asset).data_version for asset in STATISTICS}
     screened.run("screen", config=FEW_DRAWS, selection=STATISTICS)
     assert {asset: lake.lineage(asset).data_version for asset in STATISTICS} == versions
+
+
+def test_a_batch_without_its_adjusted_expression_is_named(single: Platform) -> None:
+    single.storage.lake().path("adjusted_expression", "tc1").unlink()
+    with pytest.raises(RunFailedError, match=r"tc1: a table is not there.*ingest and score"):
+        single.run("screen", config=FEW_DRAWS, selection=["hit_calls"])
+    single.run("ingest", "tc1", selection=["adjusted_expression"])
