@@ -15,7 +15,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from tcell_assets.lake.staleness import INGESTED_TABLES, SCORED_TABLES
 from tcell_assets.partitions import SCREENING_BATCHES
 from tcell_assets_tests.operations.daemon import Daemon, real_daemon
-from tcell_assets_tests.operations.small_installation import ingest, land, score, spoil, train
+from tcell_assets_tests.operations.small_installation import CORE, ingest, land, score, spoil, train
 
 pytestmark = pytest.mark.slow
 
@@ -157,7 +157,7 @@ def test_a_backfill_survives_the_death_of_everything(tmp_path: Path) -> None:
             land(daemon.data, batch, n_batches=8)
         daemon.platform.register_landed_batches()
         graph = daemon.platform.definitions.resolve_asset_graph()
-        assets = [dg.AssetKey(asset) for asset in daemon.platform.assets_of("ingest_and_score")]
+        assets = [dg.AssetKey(asset) for asset in CORE]
         instance.add_backfill(
             PartitionBackfill.from_asset_partitions(
                 backfill_id="sixbatch",
