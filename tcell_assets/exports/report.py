@@ -242,8 +242,8 @@ def _absences(is_screen: bool, n_batches: int) -> dict[str, str]:
         if n_batches == 1
         else f"Needs two batches in the lake; {HOW['landed']} makes them.",
         "loss": f"No model yet: needs the table training_history, which {HOW['model']} makes.",
-        "evaluation": f"Not evaluated: needs the table {EVALUATION}, which the job evaluate makes. Until then nothing here "
-        "says that the model is better than a plainer one."
+        "evaluation": f"Not evaluated: needs the table {EVALUATION}, which the job evaluate makes. Until then nothing "
+        "here says that the model is better than a plainer one."
         if is_screen
         else "Models are compared over the whole screen: see the screen's report.",
         "genes": f"No gene importance yet; {HOW['screen' if is_screen else 'scored']} makes it.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tcell_assets.exports.asset_reference import GROUPS
 from tcell_assets_tests.browser.conftest import Watch, keep_picture
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-GROUPS = ("ingest", "quality", "model", "scoring", "screen")
 # A run waits for the daemon's next look and then for a process with all imports.
 RUN_MILLISECONDS = 180_000
 
@@ -32,12 +32,18 @@ def test_the_asset_graph_shows_every_group(page: Page, ui: str, watch: Watch) ->
     assert [url for url in watch.requests if not url.startswith((ui, "data:", "blob:"))] == []
 
 
-def test_a_group_shows_its_assets_with_how_many_batches_they_have(page: Page, ui: str) -> None:
-    page.goto(f"{ui}/locations/tcell_assets/asset-groups/quality/lineage")
+def test_a_group_lists_its_assets(page: Page, ui: str) -> None:
+    page.goto(f"{ui}/locations/tcell_assets/asset-groups/quality/list")
     for asset in ("well_qc", "plate_qc", "position_audit"):
-        page.get_by_text(asset, exact=True).locator("visible=true").first.wait_for()
-    page.get_by_text("100% filled").locator("visible=true").first.wait_for()
+        page.get_by_role("link", name=asset).first.wait_for()
     keep_picture(page, "group_quality")
+
+
+def test_an_asset_shows_its_place_in_the_graph(page: Page, ui: str) -> None:
+    page.goto(f"{ui}/assets/dmso_distances?view=lineage")
+    for asset in ("latent_embeddings", "dmso_distances", "metabolite_scores"):
+        page.get_by_text(asset, exact=True).locator("visible=true").first.wait_for()
+    keep_picture(page, "lineage")
 
 
 def test_a_batch_is_materialized_by_clicking_and_its_run_goes_green(page: Page, ui: str) -> None:
@@ -46,7 +52,7 @@ def test_a_batch_is_materialized_by_clicking_and_its_run_goes_green(page: Page, 
     page.get_by_text("tc1", exact=True).locator("visible=true").last.click()
     page.get_by_text("Partition selection").click()
     page.get_by_role("button", name="Launch 1 run").click()
-    page.get_by_role("button", name="View", exact=True).click()
+    page.get_by_text("View", exact=True).click()
     page.wait_for_url("**/runs/*")
     page.get_by_text("Success", exact=True).first.wait_for(timeout=RUN_MILLISECONDS)
     keep_picture(page, "run")
@@ -56,10 +62,10 @@ def test_a_backfill_of_two_batches_is_launched_and_finishes(page: Page, ui: str)
     open_materialize_dialog(page, f"{ui}/assets/dmso_distances")
     page.get_by_role("button", name="All", exact=True).click()
     page.get_by_role("button", name="Launch").last.click()
-    page.get_by_role("button", name="View", exact=True).wait_for()
+    page.get_by_text("View", exact=True).wait_for()
     page.goto(f"{ui}/runs?view=backfills")
     page.get_by_text("2 partitions").first.wait_for()
-    page.get_by_text("Completed", exact=True).first.wait_for(timeout=2 * RUN_MILLISECONDS)
+    page.get_by_text("Success", exact=True).first.wait_for(timeout=2 * RUN_MILLISECONDS)
     keep_picture(page, "backfill")
 
 
