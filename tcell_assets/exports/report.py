@@ -172,7 +172,8 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
     # A batch's report rests on the batch and the model alone: screen tables change with every other batch.
     hits = read(HIT_CALLS) if is_screen else None
     if hits is not None and wells is not None:
-        wells = wells.assign(**{HIT_CLASS: class_of_wells(wells["metabolite"], hits)})
+        classes = class_of_wells(wells["metabolite"], hits).mask(wells["is_dmso"], "vehicle control")
+        wells = wells.assign(**{HIT_CLASS: classes})
     hits = calls_shown(hits) if hits is not None else None
     if is_screen:
         position = read("screen_position_audit")
