@@ -332,7 +332,7 @@ COUNT_MATRIX = Table(
     columns=(
         _WELL_ID,
         Column("gene", "string", "gene symbol"),
-        Column("count", "int32", "UMI"),
+        Column("count", "int32", "UMIs counted of the gene in the well"),
     ),
     key=("well_id", "gene"),
 )
