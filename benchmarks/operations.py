@@ -23,6 +23,7 @@ from upath import UPath
 from tcell_assets.commands.backfill import backfill_command
 from tcell_assets.configuration import OperationSettings, load_configuration
 from tcell_assets.definitions import build_defs
+from tcell_assets.jobs import score_job
 from tcell_assets.lake.store import Lake
 from tcell_assets.landing.arrivals import scan_folder
 from tcell_assets.operations import Known, find_arrivals
@@ -82,7 +83,8 @@ def measure_executors(root: Path) -> dict[str, str]:
     _use(root)
     with open_platform() as platform:
         land(platform.configuration.data, "tc1")
-        ingest(platform, "tc1")
+        platform.register_landed_batches()
+        platform.run("ingest", "tc1")
         train(platform)
         platform.run("score", "tc1")
         instance, rows = platform.instance, dict[str, str]()
@@ -104,7 +106,7 @@ def forkserver_score() -> dg.JobDefinition:
     preload = {"preload_modules": ["tcell_assets.definitions", "pandas", "pyarrow.parquet", "torch"]}
     executor = dg.multiprocess_executor.configured({"start_method": {"forkserver": preload}})
     defs = build_defs()
-    job = dg.define_asset_job("score", selection=dg.AssetSelection.groups("scoring"), executor_def=executor)
+    job = dg.define_asset_job("score", selection=score_job.selection, executor_def=executor)
     return dg.Definitions(assets=defs.assets, jobs=[job], resources=defs.resources).resolve_job_def("score")
 
 
