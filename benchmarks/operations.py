@@ -40,7 +40,7 @@ def main(parts: Sequence[str]) -> None:
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for name, measure in PARTS.items():
         if not parts or name in parts:
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 rows = measure(Path(folder))
             print(f"\n{name}\n\n| what | value |\n| --- | --- |")
             print("\n".join(f"| {what} | {value} |" for what, value in rows.items()))
@@ -122,6 +122,7 @@ def measure_daemon(root: Path) -> dict[str, str]:
         started = time.perf_counter()
         daemon.wait_until(lambda: daemon.succeeded("tc3"), "a dropped batch is scored")
         rows = {"one dropped batch, sensor looking every 2 s": f"{time.perf_counter() - started:.1f} s"}
+        print(rows, f"load average {os.getloadavg()[0]:.1f}", flush=True)
         daemon.stop()
         daemon.environment["TCELL_NEW_PLATES"] = "off"
         batches = _prepare(daemon.platform, trained=True)
@@ -129,7 +130,7 @@ def measure_daemon(root: Path) -> dict[str, str]:
         daemon.platform.instance.add_backfill(_ui_backfill(daemon, batches))
         daemon.start()
         started = time.perf_counter()
-        daemon.wait_until(lambda: _is_done(daemon), "the backfill is done")
+        daemon.wait_until(lambda: _is_done(daemon), "the backfill is done", seconds=1800)
         wall = time.perf_counter() - started
         steps = _step_seconds(daemon.platform.instance, {run.run_id for run in daemon.runs()} - before)
         return rows | _costs("UI backfill, the daemon's start included", wall, steps)

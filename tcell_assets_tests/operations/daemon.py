@@ -52,7 +52,7 @@ class Daemon:
                 start_new_session=True,
             )
 
-    def wait_until(self, condition: Callable[[], object], what: str) -> None:
+    def wait_until(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
         """Ask again and again until `condition` holds.
 
         Raises:
@@ -60,12 +60,12 @@ class Daemon:
             RuntimeError: The daemon has ended by itself.
         """
         log = self.platform.configuration.home / "daemon.log"
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + seconds
         while not condition():
             if self.process is None or self.process.poll() is not None:
                 raise RuntimeError(f"the daemon has ended:\n{log.read_text()[-2000:]}")
             if time.monotonic() > deadline:
-                raise TimeoutError(f"after {PATIENCE:.0f} s still not: {what}\n{log.read_text()[-2000:]}")
+                raise TimeoutError(f"after {seconds:.0f} s still not: {what}\n{log.read_text()[-2000:]}")
             time.sleep(0.5)
 
     def kill(self) -> None:
