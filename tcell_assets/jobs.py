@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 # Every job runs in the process of its run. Steps on a forkserver that preloads torch took the score job of one batch
-# 3.7 times as long (`benchmarks/operations.py`), and they outlive a killed run and write beside its retry.
+# 2.5 times as long (`benchmarks/operations.py`), and they outlive a killed run and write beside its retry.
 # An unpartitioned asset in a job launched with a batch would run again for every batch, so training and the screen
 # tables are jobs of their own.
 ingest_job = dg.define_asset_job(
