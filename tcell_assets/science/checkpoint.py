@@ -1,7 +1,8 @@
-"""Checkpoints of a running training: one file an epoch, replaced atomically, no pickle."""
+"""Checkpoints of running trainings: a file a training, replaced atomically after every epoch, no pickle."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from upath import UPath
 from tcell_assets.files import write_atomically
 from tcell_assets.science.trained_model import Weights
 
-CHECKPOINT = "checkpoint.safetensors"
 FORMAT = "tcell-checkpoint/1"
+# Of so many trainings the last checkpoint is kept: those of an ensemble, and what was interrupted before it.
+KEPT = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,17 @@ class Checkpoint:
     optimizer: Weights
 
 
+def checkpoint_path(folder: Path, identity: dict[str, Any]) -> Path:
+    """Return the file of one training: two at once, of other data or settings, do not touch each other's."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return folder / f"training-{digest[:16]}.safetensors"
+
+
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Replace the folder's checkpoint; a kill at any moment leaves the old one or the new one."""
+    """Replace a training's checkpoint; a kill at any moment leaves the old one or the new one.
+
+    A training's first checkpoint takes the place of the oldest of the folder's, where there are more than `KEPT`.
+    """
     header = {
         "format": FORMAT,
         "identity": checkpoint.identity,
@@ -58,7 +69,15 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     parts = {"last": checkpoint.last, "best": checkpoint.best, "optimizer": checkpoint.optimizer}
     tensors = {f"{part}:{name}": value for part, values in parts.items() for name, value in values.items()}
     content = safetensors.numpy.save(tensors, metadata={"training": json.dumps(header)})
-    write_atomically(UPath(folder / CHECKPOINT), content)
+    path = checkpoint_path(folder, checkpoint.identity)
+    is_first = not path.exists()
+    write_atomically(UPath(path), content)
+    if is_first:
+        newest_first = sorted(
+            folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True
+        )
+        for old in newest_first[KEPT:]:
+            old.unlink(missing_ok=True)
 
 
 def read_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint | str | None:
@@ -67,7 +86,7 @@ def read_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint | str 
     Returns:
         The checkpoint; None if there is none; or, where one is there that cannot be resumed, the reason.
     """
-    path = folder / CHECKPOINT
+    path = checkpoint_path(folder, identity)
     if not path.exists():
         return None
     try:
@@ -79,14 +98,8 @@ def read_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint | str 
     if header.get("format") != FORMAT:
         return f"{path}: the checkpoint's format is not {FORMAT!r}; training starts afresh"
     # Through JSON, so that tuples and lists compare alike.
-    differing = [
-        key for key, value in json.loads(json.dumps(identity)).items() if header["identity"].get(key) != value
-    ]
-    if differing:
-        return (
-            f"{path}: the checkpoint is of another training "
-            f"({', '.join(differing)} differ); training starts afresh"
-        )
+    if header["identity"] != json.loads(json.dumps(identity)):
+        return f"{path}: the checkpoint is of another training; training starts afresh"
     parts: dict[str, Weights] = {"last": {}, "best": {}, "optimizer": {}}
     for key, value in tensors.items():
         part, name = key.split(":", 1)

@@ -116,8 +116,9 @@ def train(
         data: Wells and targets.
         settings: Presets and single settings.
         compute: Device and precision.
-        checkpoint_folder: Where to keep a checkpoint after every epoch, and to resume from if it holds one of
-            the same data and settings. A resumed training on a CPU gives the very weights of an unbroken one.
+        checkpoint_folder: Where to keep a checkpoint after every epoch, in a file of this training's own, and to
+            resume from if it holds one of the same data and settings. A resumed training on a CPU gives the very
+            weights of an unbroken one.
         on_progress: Called on every report.
 
     Raises:

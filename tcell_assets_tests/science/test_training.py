@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,13 @@ import pandas as pd
 import pytest
 import torch
 
+from tcell_assets.science.checkpoint import (
+    KEPT,
+    Checkpoint,
+    checkpoint_path,
+    read_checkpoint,
+    write_checkpoint,
+)
 from tcell_assets.science.compute import Compute
 from tcell_assets.science.network import ExpressionTransformer, NetworkOutput
 from tcell_assets.science.scoring import score_wells
@@ -286,6 +295,20 @@ train(small_screen(), small_settings(epochs=5), ONE_THREAD, Path(sys.argv[1]), k
 """
 
 
+class StoppedError(Exception):
+    """A test has seen enough of a training."""
+
+
+def stop_after(epoch: int) -> Callable[[Progress], None]:
+    """Return a listener that ends a training in the epoch that follows."""
+
+    def stop(progress: Progress) -> None:
+        if progress.kind == "step" and progress.epoch == epoch + 1:
+            raise StoppedError
+
+    return stop
+
+
 class TestResume:
     """A killed training goes on as if never stopped."""
 
@@ -315,31 +338,18 @@ class TestResume:
         settings = small_settings(epochs=40, inner_fraction=0.2, patience=3, learning_rate=0.03)
         data = small_screen(wells=100)
 
-        class StoppedError(Exception):
-            pass
-
-        def stop(progress: Progress) -> None:
-            if progress.kind == "step" and progress.epoch == 5:
-                raise StoppedError
-
         with pytest.raises(StoppedError):
-            train(data, settings, ONE_THREAD, tmp_path, stop)
+            train(data, settings, ONE_THREAD, tmp_path, stop_after(4))
         assert_same_weights(train(data, settings, ONE_THREAD, tmp_path), train(data, settings, ONE_THREAD))
 
-    @pytest.mark.parametrize(
-        ("change", "named"),
-        [
-            ("settings", "settings"),
-            ("targets", "well_ids_and_targets"),
-            ("hashes", "batch_hashes"),
-            ("genes", "gene"),
-        ],
-    )
-    def test_a_checkpoint_of_another_training_is_not_resumed(
-        self, tmp_path: Path, change: str, named: str
+    @pytest.mark.parametrize("change", ["settings", "targets", "hashes", "genes"])
+    def test_a_checkpoint_of_another_training_is_neither_resumed_nor_overwritten(
+        self, tmp_path: Path, change: str
     ) -> None:
         data, settings = small_screen(), small_settings(epochs=2)
         train(data, settings, ONE_THREAD, tmp_path)
+        (first,) = tmp_path.iterdir()
+        before = first.read_bytes()
         if change == "settings":
             settings = small_settings(epochs=2, learning_rate=1e-4)
         elif change == "targets":
@@ -352,13 +362,38 @@ class TestResume:
 
         model = train(data, settings, ONE_THREAD, tmp_path, lambda p: said.append(p.text))
 
-        assert any("starts afresh" in text and named in text for text in said)
+        assert not any("resumed" in text for text in said)
         assert_same_weights(model, train(data, settings, ONE_THREAD))
+        assert first.read_bytes() == before
+
+    def test_a_checkpoint_under_the_name_of_another_training_is_not_resumed(self, tmp_path: Path) -> None:
+        train(small_screen(), small_settings(epochs=2), ONE_THREAD, tmp_path)
+        (first,) = tmp_path.iterdir()
+        train(small_screen(), small_settings(epochs=1), ONE_THREAD, tmp_path)
+        (second,) = set(tmp_path.iterdir()) - {first}
+        first.replace(second)
+        said: list[str] = []
+        model = train(
+            small_screen(), small_settings(epochs=1), ONE_THREAD, tmp_path, lambda p: said.append(p.text)
+        )
+        assert any("of another training; training starts afresh" in text for text in said)
+        assert_same_weights(model, small_model(epochs=1))
+
+    def test_the_checkpoints_of_the_last_trainings_are_kept_and_older_ones_are_not(
+        self, tmp_path: Path
+    ) -> None:
+        weights = {"a": np.zeros(1, dtype=np.float32)}
+        for number in range(KEPT + 2):
+            identity = {"number": number}
+            write_checkpoint(tmp_path, Checkpoint(identity, 1, 1, 0.5, [], weights, weights, weights))
+            os.utime(checkpoint_path(tmp_path, identity), (number, number))
+        kept = [read_checkpoint(tmp_path, {"number": number}) is not None for number in range(KEPT + 2)]
+        assert kept == [False] * 2 + [True] * KEPT
 
     def test_a_damaged_checkpoint_is_not_resumed(self, tmp_path: Path) -> None:
         settings = small_settings(epochs=2)
         train(small_screen(), settings, ONE_THREAD, tmp_path)
-        path = tmp_path / "checkpoint.safetensors"
+        (path,) = tmp_path.iterdir()
         path.write_bytes(path.read_bytes()[:-10])
         said: list[str] = []
         model = train(small_screen(), settings, ONE_THREAD, tmp_path, lambda p: said.append(p.text))
@@ -368,8 +403,10 @@ class TestResume:
     def test_a_crash_while_writing_leaves_the_previous_checkpoint(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        train(small_screen(), small_settings(epochs=1), ONE_THREAD, tmp_path)
-        before = (tmp_path / "checkpoint.safetensors").read_bytes()
+        with pytest.raises(StoppedError):
+            train(small_screen(), small_settings(epochs=2), ONE_THREAD, tmp_path, stop_after(1))
+        (path,) = tmp_path.iterdir()
+        before = path.read_bytes()
 
         def crash(self: Path, target: Path) -> Path:
             raise OSError("no space left on device")
@@ -377,8 +414,8 @@ class TestResume:
         monkeypatch.setattr(Path, "replace", crash)
         with pytest.raises(OSError, match="no space"):
             train(small_screen(), small_settings(epochs=2), ONE_THREAD, tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
-        assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
+        assert path.read_bytes() == before
 
     def test_a_finished_training_run_again_trains_nothing(self, tmp_path: Path) -> None:
         first = train(small_screen(), small_settings(), ONE_THREAD, tmp_path)
