@@ -42,7 +42,7 @@ test: check  ## The tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile --durations 15
 
 test-slow: install  ## The long suites: browser, kill storms, generated inputs
-	$(BIN)/python -m pytest -m slow --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile --durations 15
 
 docs: install  ## Build the documentation site into site/, with the assets generated from the code
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

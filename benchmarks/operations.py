@@ -17,7 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 from click.testing import CliRunner
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.execution.backfill import BulkActionStatus
 from upath import UPath
 
 from tcell_assets.commands.backfill import backfill_command
@@ -127,10 +127,14 @@ def measure_daemon(root: Path) -> dict[str, str]:
         daemon.environment["TCELL_NEW_PLATES"] = "off"
         batches = _prepare(daemon.platform, trained=True)
         before = {run.run_id for run in daemon.runs()}
-        daemon.platform.instance.add_backfill(_ui_backfill(daemon, batches))
+        daemon.add_backfill("measured", batches)
         daemon.start()
         started = time.perf_counter()
-        daemon.wait_until(lambda: _is_done(daemon), "the backfill is done", seconds=1800)
+        daemon.wait_until(
+            lambda: daemon.backfill_status("measured") is BulkActionStatus.COMPLETED_SUCCESS,
+            "the backfill is done",
+            seconds=1800,
+        )
         wall = time.perf_counter() - started
         steps = _step_seconds(daemon.platform.instance, {run.run_id for run in daemon.runs()} - before)
         return rows | _costs("UI backfill, the daemon's start included", wall, steps)
@@ -139,27 +143,6 @@ def measure_daemon(root: Path) -> dict[str, str]:
 def _first_batch_warms_up(daemon: Daemon) -> None:
     land(daemon.data, "tc2", n_batches=BATCHES)
     daemon.wait_until(lambda: daemon.succeeded("tc2"), "the first batch is scored")
-
-
-def _ui_backfill(daemon: Daemon, batches: list[str]) -> PartitionBackfill:
-    return PartitionBackfill.from_asset_partitions(
-        backfill_id="measured",
-        asset_graph=daemon.platform.definitions.resolve_asset_graph(),
-        partition_names=batches,
-        asset_selection=[dg.AssetKey(asset) for asset in CORE],
-        backfill_timestamp=time.time(),
-        tags={},
-        dynamic_partitions_store=daemon.platform.instance,
-        all_partitions=False,
-        title=None,
-        description=None,
-        run_config=None,
-    )
-
-
-def _is_done(daemon: Daemon) -> bool:
-    backfill = daemon.platform.instance.get_backfill("measured")
-    return backfill is not None and backfill.status == BulkActionStatus.COMPLETED_SUCCESS
 
 
 def _use(root: Path) -> None:

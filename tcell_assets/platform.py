@@ -123,6 +123,20 @@ def failure_message(result: dg.ExecuteInProcessResult) -> str:
 
 
 @contextmanager
+def _dagster_home(folder: Path) -> Iterator[None]:
+    """Set DAGSTER_HOME, where Dagster and the storage's marker look for it, for the block alone."""
+    before = os.environ.get("DAGSTER_HOME")
+    os.environ["DAGSTER_HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DAGSTER_HOME"]
+        else:
+            os.environ["DAGSTER_HOME"] = before
+
+
+@contextmanager
 def open_platform(
     configuration: Configuration | None = None, resources: Mapping[str, object] | None = None
 ) -> Iterator[Platform]:
@@ -132,8 +146,7 @@ def open_platform(
     instance_settings = configuration.dagster_home / "dagster.yaml"
     if not instance_settings.exists():
         shutil.copyfile(PROJECT_INSTANCE_SETTINGS, instance_settings)
-    os.environ["DAGSTER_HOME"] = str(configuration.dagster_home)
-    with dg.DagsterInstance.get() as instance:
+    with _dagster_home(configuration.dagster_home), dg.DagsterInstance.get() as instance:
         platform = Platform(configuration, instance, build_defs(configuration, resources))
         platform.clear_up()
         yield platform

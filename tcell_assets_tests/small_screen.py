@@ -21,10 +21,10 @@ def configuration_in(folder: Path) -> Configuration:
     return Configuration(folder, folder / "data", str(folder / "storage"), folder / "storage")
 
 
-def simulate_into(data: Path, n_batches: int = 2, **settings: Any) -> SimulatedScreen:
-    """Write a screen of one 96-well plate a batch into a landing zone."""
+def simulate_into(data: Path, n_batches: int = 2, counts: bool = False, **settings: Any) -> SimulatedScreen:
+    """Write a screen of one 96-well plate a batch into a landing zone, as VST or as counts."""
     screen = simulate_screen(SimulationSettings(n_genes=GENES, n_batches=n_batches, n_plates=1, **settings))
-    write_screen(screen, data, counts=False, replace=True)
+    write_screen(screen, data, counts=counts, replace=True)
     return screen
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 from pydantic import Field
 
+from tcell_assets.assets.model import MODEL
 from tcell_assets.assets.model_input import load_fit, scoring_input
-from tcell_assets.assets.screen import HIT_CLASS_SPACE, require_model, scored_with_one_model, stacked
+from tcell_assets.assets.scoring import SCORING
+from tcell_assets.assets.screen import HIT_CLASS_SPACE, SCREEN, require_model, scored_with_one_model, stacked
 from tcell_assets.checks import batch_check, selected
 from tcell_assets.io_managers import Frame
 from tcell_assets.lake.schemas import TABLES
@@ -21,7 +23,6 @@ from tcell_assets.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCo
 if TYPE_CHECKING:
     import pandas as pd
 
-ATTRIBUTION = "attribution"
 OWNERS = ["team:computational-biology"]
 
 COMPLETENESS_CHECK = "attributions_add_up"
@@ -74,7 +75,7 @@ class StabilityConfig(dg.Config):
 @dg.multi_asset(
     name="attribute_wells",
     outs={
-        asset: table_out(asset, ATTRIBUTION, OWNERS)
+        asset: table_out(asset, SCORING, OWNERS)
         for asset in ("integrated_gradients", "attributed_wells", "gene_attributions")
     },
     check_specs=[
@@ -159,7 +160,7 @@ def _training_dmso_mean(folder: Any) -> "pd.Series[float]":
     return reference.set_index("gene")["dmso_mean"]
 
 
-@dg.asset(group_name=ATTRIBUTION, owners=OWNERS, **table_arguments("integrated_gradients_ranking"))
+@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("integrated_gradients_ranking"))
 def integrated_gradients_ranking(
     context: dg.AssetExecutionContext, storage: Storage, integrated_gradients: Mapping[str, Frame]
 ) -> dg.MaterializeResult[Any]:
@@ -177,7 +178,7 @@ def integrated_gradients_ranking(
     )
 
 
-@dg.asset(group_name=ATTRIBUTION, owners=OWNERS, **table_arguments("hit_drivers"))
+@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("hit_drivers"))
 def hit_drivers(
     context: dg.AssetExecutionContext,
     config: DriverConfig,
@@ -218,7 +219,7 @@ def hit_drivers(
     )
 
 
-@dg.asset(group_name=ATTRIBUTION, owners=OWNERS, **table_arguments("gene_set_enrichment"))
+@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("gene_set_enrichment"))
 def gene_set_enrichment(
     config: EnrichmentConfig,
     gene_importance_ranking: Frame,
@@ -255,7 +256,7 @@ def gene_set_enrichment(
 
 
 @dg.asset(
-    group_name=ATTRIBUTION,
+    group_name=MODEL,
     owners=OWNERS,
     deps=["ensemble_members", "expression_matrix", "count_matrix"],
     op_tags=GPU_OP_TAGS,

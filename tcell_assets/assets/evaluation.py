@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 from upath import UPath
 
-from tcell_assets.assets.model import TrainingConfig
+from tcell_assets.assets.model import MODEL, TrainingConfig
 from tcell_assets.assets.model_input import (
     evaluation_input,
     save_fit,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tcell_assets.lake.models import ModelRegistry
     from tcell_assets.science.folds import Scheme
 
-EVALUATION = "evaluation"
 OWNERS = ["team:computational-biology"]
 
 ABOVE_CHECK = "transformer_above_plainer_models"
@@ -69,7 +68,7 @@ class EnsembleConfig(dg.Config):
 @dg.multi_asset(
     name="evaluate_models",
     outs={
-        asset: table_out(asset, EVALUATION, OWNERS)
+        asset: table_out(asset, MODEL, OWNERS)
         for asset in (
             "evaluation_predictions",
             "model_evaluation",
@@ -242,7 +241,7 @@ def _coverage_check(intervals: "pd.DataFrame", level: float) -> dg.AssetCheckRes
 
 
 @dg.asset(
-    group_name=EVALUATION,
+    group_name=MODEL,
     owners=OWNERS,
     deps=["trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc"],
     op_tags=GPU_OP_TAGS,

@@ -11,7 +11,7 @@ import dagster as dg
 
 from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES, Column
 
-GROUPS = ("ingest", "quality", "model", "evaluation", "scoring", "screen", "attribution")
+GROUPS = ("ingest", "quality", "model", "scoring", "screen")
 
 # Pixels of the graph: one column of boxes a group, wide enough for the longest asset name.
 _BOX_WIDTH, _BOX_HEIGHT, _COLUMN_WIDTH, _ROW_HEIGHT, _MARGIN = 190, 30, 250, 44, 20

@@ -71,7 +71,7 @@ class Watch:
     requests: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Two batches through every stage; one metabolite has a name that is markup."""
     folder = tmp_path_factory.mktemp("browser")
@@ -94,7 +94,7 @@ def first_treated(wells: pd.DataFrame) -> str:
     return str(wells.loc[~wells["is_dmso"], "metabolite"].iloc[0])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ui(home: Home) -> Iterator[str]:
     """Webserver and daemon of `tcell ui`; the address."""
     port = free_port()
@@ -124,7 +124,7 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path, seconds
     pytest.fail(f"{address} did not answer within {seconds} s:\n{log.read_text()[-3000:]}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """Headless Chromium, or a skip that says what is missing."""
     if CHROMIUM is None:

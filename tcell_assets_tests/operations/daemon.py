@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from tcell_assets.configuration import Configuration
 from tcell_assets.definitions import build_defs
 from tcell_assets.platform import PROJECT_INSTANCE_SETTINGS, Platform
 from tcell_assets.resources import TransformerCompute
-from tcell_assets_tests.operations.small_installation import make_configuration
+from tcell_assets_tests.operations.small_installation import CORE, make_configuration
 
 # A loaded machine takes 20 s to start a run, and monitoring gives one that never starts two minutes.
 PATIENCE = 400.0
@@ -74,6 +75,12 @@ class Daemon:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def kill_alone(self) -> None:
+        """`kill −9` the daemon; its runs live on."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> None:
         """End the daemon as Ctrl-C does, and what is left of its session after 20 s."""
         if self.process is None or self.process.poll() is not None:
@@ -103,6 +110,29 @@ class Daemon:
     def has_distances(self, batch: str) -> bool:
         """Return whether the last of the batch's tables has been written."""
         return self.platform.storage.lake().exists("dmso_distances", batch)
+
+    def add_backfill(self, name: str, batches: list[str]) -> None:
+        """Ask for a backfill of the core tables over some batches, as the UI does."""
+        self.platform.instance.add_backfill(
+            PartitionBackfill.from_asset_partitions(
+                backfill_id=name,
+                asset_graph=self.platform.definitions.resolve_asset_graph(),
+                partition_names=batches,
+                asset_selection=[dg.AssetKey(asset) for asset in CORE],
+                backfill_timestamp=time.time(),
+                tags={},
+                dynamic_partitions_store=self.platform.instance,
+                all_partitions=False,
+                title=None,
+                description=None,
+                run_config=None,
+            )
+        )
+
+    def backfill_status(self, name: str) -> BulkActionStatus | None:
+        """Return how far a backfill is, None where there is none of that name."""
+        found = self.platform.instance.get_backfill(name)
+        return found.status if found else None
 
     def skip_reasons(self, schedule: str) -> list[str]:
         """Return why a schedule's ticks did nothing, newest first."""

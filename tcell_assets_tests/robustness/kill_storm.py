@@ -194,7 +194,7 @@ def storm(folder: Path, kills: int, seed: int) -> Report:
     """Kill each stage of a run at a random moment, let the next run complete it, and so on until there were enough."""
     report, chance = Report(), random.Random(seed)
     template, reference = configuration_in(folder / "template"), configuration_in(folder / "reference")
-    simulate_into(template.data, n_batches=len(BATCHES))
+    simulate_into(template.data, n_batches=len(BATCHES), counts=True)
     forked(lambda: open_and_run(template, []))
     shutil.copytree(template.home, reference.home)
 

@@ -312,9 +312,9 @@ def test_bf16_agrees_with_fp32_across_wells_on_a_trained_model() -> None:
 
 
 SCORE_100_000_WELLS = """
-import resource
 import numpy as np, pandas as pd
 from tcell_assets.science.scoring import score_chunks
+from tcell_assets_tests.peak_memory import peak_kib
 from tcell_assets_tests.science.small_screens import ONE_THREAD, small_model, small_screen
 
 model = small_model(small_screen(genes=64), epochs=1)
@@ -333,9 +333,9 @@ def score(number):
     return wells
 
 assert score(2) == 10_000
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 assert score(20) == 100_000
-grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+grown = peak_kib() - before
 # All wells in one forward would hold 400 MB in each of some twenty activations.
 assert grown < 50_000, f"{grown} kB more than for 10 000 wells"
 """

@@ -30,6 +30,7 @@ from tcell_assets_tests.webserver.conftest import free_port
 
 TOKEN = "a-token-of-the-tests"
 SECONDS_TO_START = 240
+TCELL_UI = [sys.executable, "-c", "from tcell_assets.cli import main; main()", "ui"]
 CHROMIUM = shutil.which("chromium")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 CHROMIUM_FLAGS = [
@@ -89,24 +90,20 @@ def _is_running(process: int) -> bool:
         return False
 
 
+def _environment(home: Path) -> dict[str, str]:
+    """Of an installation at `home`, whatever other tests have left in this process's own environment."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("TCELL_", "DAGSTER_"))}
+    return {**own, "TCELL_HOME": str(home)}
+
+
 @contextmanager
 def _started(home: Path, *arguments: str, token: str | None = None) -> Iterator[Ui]:
     port = free_port()
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("TCELL_", "DAGSTER_"))
-    }
-    environment |= {"TCELL_HOME": str(home), **({TOKEN_VARIABLE: token} if token else {})}
-    command = [
-        sys.executable,
-        "-c",
-        "from tcell_assets.cli import main; main()",
-        "ui",
-        "--port",
-        str(port),
-        *arguments,
-    ]
+    environment = _environment(home) | ({TOKEN_VARIABLE: token} if token else {})
     with (home / "ui.log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, text=True)
+        process = subprocess.Popen(
+            [*TCELL_UI, "--port", str(port), *arguments], env=environment, stdout=log, stderr=log, text=True
+        )
     ui = Ui(home, port, process)
     deadline = time.monotonic() + SECONDS_TO_START
     while True:
@@ -321,9 +318,13 @@ def test_kill_9_of_tcell_ui_leaves_no_process_and_a_second_one_is_refused_meanwh
         children = _family(ui.process.pid)
         assert len(children) >= 3
         second = subprocess.run(
-            [sys.executable, "-c", "from tcell_assets.cli import main; main()", "ui", "--port", str(free_port())],
-            env={**os.environ, "TCELL_HOME": str(tmp_path)}, capture_output=True, text=True,
-        )  # fmt: skip
+            [*TCELL_UI, "--port", str(free_port())],
+            env=_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_TO_START,
+            check=False,
+        )
         assert second.returncode == 1
         assert "another tcell ui works on" in second.stderr
         ui.process.kill()

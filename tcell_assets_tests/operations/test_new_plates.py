@@ -1,4 +1,4 @@
-"""What runs by itself, with a real daemon and a real DAGSTER_HOME: plates arrive, nights pass, machines die."""
+"""What runs by itself, with a real daemon and a real DAGSTER_HOME: plates arrive, and the screen follows."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from tcell_assets.lake.staleness import INGESTED_TABLES, SCORED_TABLES
 from tcell_assets.partitions import SCREENING_BATCHES
 from tcell_assets_tests.operations.daemon import Daemon, real_daemon
-from tcell_assets_tests.operations.small_installation import CORE, ingest, land, score, spoil, train
+from tcell_assets_tests.operations.small_installation import ingest, land, spoil, train
 
 pytestmark = pytest.mark.slow
 
@@ -110,95 +108,3 @@ _UNDER_WAY = (
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
 )
-
-
-def test_nights_rescore_after_a_promotion_and_a_rollback_and_skip_in_between(tmp_path: Path) -> None:
-    """A night a minute: nothing to do, a new model, nothing to do, a rollback."""
-    with real_daemon(
-        tmp_path, TCELL_NEW_PLATES="off", TCELL_NIGHTLY="on", TCELL_NIGHTLY_CRON="* * * * *"
-    ) as daemon:
-        for batch in ("tc1", "tc2"):
-            land(daemon.data, batch)
-        ingest(daemon.platform, "tc1", "tc2")
-        first = train(daemon.platform)
-        for batch in ("tc1", "tc2"):
-            score(daemon.platform, batch)
-        daemon.start()
-        daemon.wait_until(lambda: daemon.skip_reasons("nightly"), "a night has nothing to do")
-        assert daemon.skip_reasons("nightly")[0].startswith("of 2 batches none has new or changed plates")
-        by_hand = len(daemon.runs())
-
-        second = train(daemon.platform, epochs=2, validation_tolerance=10.0)
-        assert second != first
-        daemon.wait_until(
-            lambda: {daemon.model_of(b) for b in ("tc1", "tc2")} == {second}, "all are rescored"
-        )
-        skipped = len(daemon.skip_reasons("nightly"))
-        daemon.wait_until(
-            lambda: len(daemon.skip_reasons("nightly")) > skipped, "a night has nothing to do again"
-        )
-        assert len(daemon.runs()) == by_hand + 3, "one training and one run a batch"
-
-        daemon.platform.storage.models().rollback(who="Ada", why="test")
-        daemon.wait_until(
-            lambda: {daemon.model_of(b) for b in ("tc1", "tc2")} == {first}, "all are rescored back"
-        )
-
-
-def test_a_backfill_survives_the_death_of_everything(tmp_path: Path) -> None:
-    """SIGKILL hits the daemon, its code server and the runs in flight; a new daemon ends the work."""
-    batches = [f"tc{number}" for number in range(1, 7)]
-    with real_daemon(tmp_path, TCELL_NEW_PLATES="off") as daemon:
-        instance = daemon.platform.instance
-        land(daemon.data, "tc1")
-        ingest(daemon.platform, "tc1")
-        train(daemon.platform)
-        for batch in batches[1:]:
-            land(daemon.data, batch, n_batches=8)
-        daemon.platform.register_landed_batches()
-        graph = daemon.platform.definitions.resolve_asset_graph()
-        assets = [dg.AssetKey(asset) for asset in CORE]
-        instance.add_backfill(
-            PartitionBackfill.from_asset_partitions(
-                backfill_id="sixbatch",
-                asset_graph=graph,
-                partition_names=batches,
-                asset_selection=assets,
-                backfill_timestamp=time.time(),
-                tags={},
-                dynamic_partitions_store=instance,
-                all_partitions=False,
-                title=None,
-                description=None,
-                run_config=None,
-            )
-        )
-        daemon.start()
-        daemon.wait_until(
-            lambda: (
-                any(daemon.has_distances(batch) for batch in batches)
-                and daemon.runs(None, dg.DagsterRunStatus.STARTED)
-            ),
-            "one batch is done and another is under way",
-        )
-        daemon.kill()
-        daemon.start()
-        daemon.wait_until(
-            lambda: _status(instance, "sixbatch") == BulkActionStatus.COMPLETED_SUCCESS, "backfill done"
-        )
-
-        assert all(daemon.has_distances(batch) for batch in batches)
-        done = Counter(
-            run.tags["dagster/partition"]
-            for run in instance.get_runs(
-                dg.RunsFilter(tags={"dagster/backfill": "sixbatch"}, statuses=[SUCCESS])
-            )
-        )
-        assert done == Counter({batch: 1 for batch in batches})
-        held = [instance.event_log_storage.get_concurrency_info("gpu").claimed_slots]
-        assert held == [[]]
-
-
-def _status(instance: dg.DagsterInstance, backfill: str) -> BulkActionStatus | None:
-    found = instance.get_backfill(backfill)
-    return found.status if found else None
