@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 import dagster as dg
 from dagster._core.storage.dagster_run import RunRecord
@@ -43,14 +44,10 @@ def is_process_gone(instance: dg.DagsterInstance, record: RunRecord) -> bool:
     run = record.dagster_run
     if run.tags.get(HOST_TAG) != socket.gethostname():
         return False
-    if PROCESS_TAG in run.tags:
-        return not was_alive_at(int(run.tags[PROCESS_TAG]), record.create_timestamp.timestamp())
-    # A run worker tells its id first thing: "Started process for run (pid: 123)."
-    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
-        process = entry.get_dagster_event().engine_event_data.metadata.get("pid")
-        if process is not None:
-            return not was_alive_at(int(str(process.value)), entry.timestamp)
-    return False
+    if PROCESS_TAG not in run.tags:
+        return False
+    # The process is older than the run's start, but a forked one is younger than the run's creation in the queue.
+    return not was_alive_at(int(run.tags[PROCESS_TAG]), record.start_time or time.time())
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:

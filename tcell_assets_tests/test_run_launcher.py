@@ -20,6 +20,8 @@ from tcell_assets_tests.operations.small_installation import CORE_INGEST
 from tcell_assets_tests.small_screen import NARROW, configuration_in, simulate_into
 
 SECONDS = 120
+# A run's process is younger than the run; how much must not make it look like another one's.
+SECONDS_IN_QUEUE = 3
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,7 @@ def _launch_training(platform: Platform, epochs: int) -> str:
         status=dg.DagsterRunStatus.STARTING,
         job_code_origin=dg.reconstructable(train_job).get_python_origin(),
     )
+    time.sleep(SECONDS_IN_QUEUE)
     platform.instance.run_launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=None))
     return run.run_id
 
