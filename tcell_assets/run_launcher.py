@@ -37,6 +37,8 @@ PRELOADED = (
     "sklearn.linear_model",
     "sklearn.model_selection",
     "torch",
+    # Imported by the first optimizer.
+    "torch._dynamo",
     "tqdm",
     "upath",
 )
@@ -82,9 +84,11 @@ class LocalRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Return whether the run's process lives; see `recovery.is_process_gone`."""
+        """Return whether the run's process lives, see `recovery.is_process_gone`; a dead one's GPU slot is freed."""
         record = self._instance.get_run_record_by_id(run.run_id)
         if record is not None and is_process_gone(self._instance, record):
+            # Its retry would else wait a minute for the GPU that the dead run still holds in Dagster's books.
+            self._instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 

@@ -74,7 +74,9 @@ class Compute:
             yield torch.device(self.device)
         finally:
             torch.set_num_threads(threads_before)
-            torch.use_deterministic_algorithms(deterministic_before)
+            # The first call in a process imports PyTorch's compiler, 4 s: 300 times what it takes to score a plate.
+            if self.deterministic:
+                torch.use_deterministic_algorithms(deterministic_before)
 
 
 def resolve_compute(

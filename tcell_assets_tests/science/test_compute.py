@@ -89,3 +89,12 @@ def test_settings_compute_and_model_files_are_importable_without_torch() -> None
     )
     check = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_a_session_does_not_load_pytorchs_compiler() -> None:
+    """It takes 4 s a process, and putting determinism back by itself would load it."""
+    code = (
+        "import sys\nfrom tcell_assets.science.compute import Compute\n"
+        "with Compute(threads=1).session(): pass\nassert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
