@@ -10,6 +10,7 @@ alone (`train`, `score_wells`): data handling, checks and tables are in its time
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -276,14 +277,37 @@ def _peak_memory_gib(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def engine_training_memory(genes: int, batch_size: int, precision: str, steps: int = 2) -> float:
-    """Peak GiB of this process after `steps` training steps of the engine alone."""
-    from tcell_assets.science.training import train
+def engine_training_memory(
+    genes: int, batch_size: int, precision: str, wells: int | None = None, steps: int = 2
+) -> dict[str, float]:
+    """Peak GiB of this process after `steps` training steps of the engine alone, and what of it the values are.
 
-    data = _random_screen(round(steps * batch_size / 0.8), genes)
-    compute = resolve_compute("cpu", precision)
-    train(data, settings_for_preset("published", epochs=1, batch_size=batch_size), compute)
-    return _peak_memory_gib("cpu")
+    Args:
+        genes: Genes a well.
+        batch_size: Wells a step.
+        precision: Of the encoder.
+        wells: Wells of the screen; by default those that `steps` steps and their validation take.
+        steps: Steps after which it stops.
+    """
+    from tcell_assets.science.training import Progress, train
+
+    class EnoughError(Exception):
+        """So many steps were made."""
+
+    def stop(progress: Progress) -> None:
+        made.append(progress.kind == "step")
+        if sum(made) >= steps:
+            raise EnoughError
+
+    made: list[bool] = []
+    data = _random_screen(wells or round(steps * batch_size / 0.8), genes)
+    settings = settings_for_preset("published", epochs=1, batch_size=batch_size)
+    with contextlib.suppress(EnoughError):
+        train(data, settings, resolve_compute("cpu", precision), on_progress=stop)
+    return {
+        "peak_memory_gib": round(_peak_memory_gib("cpu"), 3),
+        "values_gib": round(data.expression.nbytes / 2**30, 3),
+    }
 
 
 def _whole_training_on_cuda(settings: BenchmarkSettings) -> dict[str, Any]:
@@ -310,12 +334,13 @@ def main() -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--wells", type=int, help="wells of the screen, of `memory` alone")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = vars(parser.parse_args())
-    as_json = arguments.pop("json")
+    as_json, wells = arguments.pop("json"), arguments.pop("wells")
     if arguments["what"] == "memory":
-        peak = engine_training_memory(arguments["genes"], arguments["batch_size"], arguments["precision"])
-        result: dict[str, Any] = {"peak_memory_gib": round(peak, 3)}
+        chosen = {name: arguments[name] for name in ("genes", "batch_size", "precision")}
+        result: dict[str, Any] = engine_training_memory(**chosen, wells=wells)
     else:
         try:
             result = run_engine_benchmark(**arguments)
