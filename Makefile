@@ -15,7 +15,7 @@ UV := $(BIN)/uv
 UV_INSTALL := $(UV) pip install --quiet --torch-backend=$(TORCH_BACKEND)
 endif
 
-.PHONY: help install demo test test-slow check docs format lock clean
+.PHONY: help install demo test test-slow check audit docs format lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -43,6 +43,9 @@ test: check  ## The tests
 
 test-slow: install  ## The long suites: browser, kill storms, generated inputs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile --durations 15
+
+audit: install  ## Look every pinned dependency up in the OSV database of vulnerabilities (needs the internet)
+	$(UV) tool run --quiet pip-audit==2.10.1 --requirement requirements.lock --no-deps --disable-pip --vulnerability-service osv
 
 docs: install  ## Build the documentation site into site/, with the assets generated from the code
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -131,7 +131,7 @@ def _dagster_home(folder: Path) -> Iterator[None]:
         yield
     finally:
         if before is None:
-            del os.environ["DAGSTER_HOME"]
+            os.environ.pop("DAGSTER_HOME", None)
         else:
             os.environ["DAGSTER_HOME"] = before
 

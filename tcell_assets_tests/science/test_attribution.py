@@ -7,15 +7,13 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
+from benchmarks.driver_genes import driver_gene_areas
 from tcell_assets.science.attribution import dmso_baseline, hit_drivers, integrated_gradients
 from tcell_assets.science.gene_importance import rank_genes
 from tcell_assets.science.scoring import ScoringError, score_wells
-from tcell_assets.science.settings import REGRESSION_TARGETS, settings_for_preset
-from tcell_assets.science.simulation import SimulationSettings, simulate_screen
+from tcell_assets.science.settings import REGRESSION_TARGETS
 from tcell_assets.science.trained_model import TrainedModel
-from tcell_assets.science.training import TrainingData, train
 from tcell_assets_tests.science.numpy_network import numpy_forward
 from tcell_assets_tests.science.small_screens import (
     ONE_THREAD,
@@ -173,33 +171,6 @@ def test_a_hit_without_attribution_is_an_error() -> None:
 
 @pytest.mark.slow
 def test_importance_finds_the_driver_genes_of_a_simulated_screen() -> None:
-    screen = simulate_screen(SimulationSettings(n_genes=256, seed=1))
-    data = TrainingData(
-        screen.vst.to_numpy(), tuple(screen.vst.columns), screen.wells.assign(
-            is_activated=screen.wells["is_activated"].astype(float)
-        ), {}
-    )  # fmt: skip
-    settings = settings_for_preset("recommended", epochs=15, d_model=32, feed_forward=64)
-    model = train(data, settings, ONE_THREAD)
-    truth = screen.gene_truth.set_index("gene")["is_driver"]
-    start = dmso_baseline(screen.vst, screen.wells, model)
-    some = screen.vst.iloc[::16]
-    tables = {
-        "gradient x input": score_wells(model, screen.vst, ONE_THREAD, head="is_activated").importance,
-        "integrated gradients": integrated_gradients(
-            model, some, start, ONE_THREAD, head="is_activated", steps=20
-        ).importance,
-    }
-    correlation = screen.vst.corrwith(screen.wells.set_index("well_id")["is_activated"].astype(float)).abs()
-    found = {"|correlation|": area_under_curve(correlation, truth)}
-    for name, table in tables.items():
-        assert table is not None
-        found[name] = area_under_curve(table.set_index("gene")["importance"], truth)
-    print({name: round(value, 3) for name, value in found.items()})
-    assert max(found["gradient x input"], found["integrated gradients"]) >= 0.9
-
-
-def area_under_curve(score: pd.Series, truth: pd.Series) -> float:
-    """Mann–Whitney share of driver/other pairs in the right order."""
-    drivers, others = score[truth[truth].index], score[truth[~truth].index]
-    return float(stats.mannwhitneyu(drivers, others).statistic / (len(drivers) * len(others)))
+    found = driver_gene_areas(seed=1)
+    print(found)
+    assert max(found["Gradient × Input"], found["Integrated Gradients"]) >= 0.9
