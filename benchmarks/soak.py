@@ -2,10 +2,10 @@
 
     python -m benchmarks.soak --batches 200 --folder /tmp/soak
 
-Starts `tcell ui` on an installation of its own, switches the arrival sensor on, drops one small batch after the other,
-waits until each is in the lake, and prints a line of figures every ten: resident memory of daemon and webserver with
-their code servers, size of the event log, seconds a batch. The last line compares the memory of the last quarter with
-that of the second (the first is warming up).
+Starts `tcell ui` on an installation of its own, drops five small batches at a time, waits until they are in the lake,
+and prints a line of figures every ten: resident memory of daemon and webserver with their code servers and the process
+that runs are forked from, size of the event log, seconds a batch. The last line compares the memory of the last quarter
+with that of the second (the first is warming up).
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ from tcell_assets.configuration import Configuration
 from tcell_assets.lake.store import Lake
 
 PORT = 3917
-SENSOR = "new_plates"
-SECONDS_FOR_A_BATCH = 300.0
-START_SENSOR = """mutation ($name: String!) { startSensor(sensorSelector: {sensorName: $name,
- repositoryName: "__repository__", repositoryLocationName: "tcell_assets"}) { __typename } }"""
+AT_ONCE = 5
+SECONDS_FOR_BATCHES = 300.0
+OPERATIONS = {
+    "TCELL_NEW_PLATES": "on",
+    "TCELL_LOOK_EVERY_SECONDS": "2",
+    "TCELL_NIGHTLY": "off",
+    "TCELL_WEEKLY": "off",
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Figures:
 
 def resident_mib(leader: int) -> float:
     """Return the resident memory of the process group of `leader`, without run workers, which come and go."""
-    total = 0.0
+    members: dict[int, tuple[int, float]] = {}
+    forks_runs: set[int] = set()
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -58,9 +63,12 @@ def resident_mib(leader: int) -> float:
             command = (folder / "cmdline").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(fields[2]) == leader and b"spawn_main" not in command:
-            total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return total
+        if int(fields[2]) == leader:
+            pages = int(fields[21])
+            members[int(folder.name)] = (int(fields[1]), pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+            if b"multiprocessing.forkserver" in command:
+                forks_runs.add(int(folder.name))
+    return sum(mib for parent, mib in members.values() if parent not in forks_runs)
 
 
 def event_log_bytes(home: Path) -> int:
@@ -86,18 +94,14 @@ def leaders(supervised: int) -> dict[str, int]:
     return found
 
 
-def post(query: str, **variables: str) -> str:
-    """Return what the UI's GraphQL answers."""
-    body = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{PORT}/graphql", body, {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return str(answer.read().decode())
+def is_up() -> bool:
+    """Return whether the webserver answers."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/server_info", timeout=60) as answer:
+        return bool(answer.status == 200)
 
 
 def drop_batch(data: Path, number: int) -> str:
-    """Write one batch of a 96-well plate and return its name."""
+    """Write one batch of a 96-well plate, ready to be read, and return its name."""
     from tcell_assets.commands.simulate import write_screen
     from tcell_assets.science.simulation import SimulationSettings, simulate_screen
 
@@ -105,7 +109,9 @@ def drop_batch(data: Path, number: int) -> str:
     screen = simulate_screen(
         SimulationSettings(n_genes=48, n_batches=1, n_plates=1, seed=number, batch_prefix=prefix)
     )
-    return write_screen(screen, data, counts=False, replace=False)[0].name
+    folder = write_screen(screen, data, counts=False, replace=False)[0]
+    (folder / "_READY").touch()
+    return folder.name
 
 
 def soak(folder: Path, batches: int) -> list[Figures]:
@@ -115,19 +121,20 @@ def soak(folder: Path, batches: int) -> list[Figures]:
     lake = Lake(UPath(home.storage) / "lake")
     ui = subprocess.Popen(
         [sys.executable, "-c", "from tcell_assets.cli import main; main()", "ui", "--port", str(PORT)],
-        env={**os.environ, "TCELL_HOME": str(folder)},
+        env={**os.environ, **OPERATIONS, "TCELL_HOME": str(folder)},
         stdout=subprocess.DEVNULL,
         stderr=(folder / "ui.log").open("w"),
     )
     figures: list[Figures] = []
     try:
-        wait_for(lambda: "version" in post("{ version }"), 240)
-        print(post(START_SENSOR, name=SENSOR))
+        wait_for(is_up, 240)
         processes = leaders(ui.pid)
         before, started = event_log_bytes(folder), time.monotonic()
-        for number in range(1, batches + 1):
-            batch = drop_batch(home.data, number)
-            wait_for(partial(lake.exists, "expression_matrix", batch), SECONDS_FOR_A_BATCH)
+        for first in range(1, batches + 1, AT_ONCE):
+            number = min(first + AT_ONCE - 1, batches)
+            dropped = [drop_batch(home.data, one) for one in range(first, number + 1)]
+            # The last table of the job: its runs have ended, or are about to.
+            wait_for(partial(all_there, lake, dropped), SECONDS_FOR_BATCHES)
             if number % 10 == 0 or number == batches:
                 figures.append(
                     Figures(
@@ -143,6 +150,11 @@ def soak(folder: Path, batches: int) -> list[Figures]:
         ui.send_signal(signal.SIGINT)
         ui.wait(60)
     return figures
+
+
+def all_there(lake: Lake, batches: list[str]) -> bool:
+    """Return whether each of these batches has been ingested and judged."""
+    return all(lake.exists("adjusted_expression", batch) for batch in batches)
 
 
 def wait_for(is_so: Callable[[], object], seconds: float) -> None:

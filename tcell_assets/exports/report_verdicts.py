@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tcell_assets.science.evaluation import warnings_in_words
+from tcell_assets.science.position import CONSEQUENCES
 
 UNKNOWN = "not judged"
 # From harmless to disqualifying.
@@ -57,11 +58,18 @@ def _position(audit: pd.DataFrame | None, asset: str, command: str) -> Verdict:
     topic = "Position on the plate"
     if audit is None:
         return _not_judged(topic, asset, command)
-    doubtful = audit[audit["verdict"] != "ok"]
-    findings = tuple(doubtful["finding"].head(MOST_FINDINGS)) or (
-        f"position predicts none of the {len(audit)} variables",
-    )
-    return Verdict(topic, _worst(audit["verdict"]), findings)
+    doubtful = audit[audit["verdict"] != "ok"].head(MOST_FINDINGS)
+    if doubtful.empty:
+        return Verdict(
+            topic, _worst(audit["verdict"]), (f"position predicts none of the {len(audit)} variables",)
+        )
+    worst = _worst(audit["verdict"])
+    # What it means is said once, not after each of the variables.
+    facts = [
+        finding.removesuffix(CONSEQUENCES[verdict]).strip()
+        for finding, verdict in zip(doubtful["finding"], doubtful["verdict"], strict=True)
+    ]
+    return Verdict(topic, worst, (CONSEQUENCES[worst], *facts))
 
 
 def _design(audit: pd.DataFrame | None) -> Verdict:

@@ -357,6 +357,15 @@ def _verdict(explained: float, is_label: bool, varies: bool, thresholds: Positio
     return "confounded" if explained > confounded else "watch" if explained > watch else "ok"
 
 
+# What a verdict means for the reader, at the end of each finding.
+CONSEQUENCES: dict[str, str] = {
+    "ok": "Position is no rival explanation here.",
+    "watch": "Judge hits by the position-adjusted values beside the raw ones.",
+    "confounded": "A high value may show where a well lies and not what it holds: replicates that agree at one "
+    "position prove nothing, and hits need the position-adjusted values.",
+}
+
+
 def _finding(
     variable: str,
     values: pd.Series,
@@ -375,13 +384,7 @@ def _finding(
         else f"predict {max(explained, 0.0):.0%} of the variation (R² {explained:.2f})"
     )
     strongest = max(eta_squared, key=lambda name: eta_squared[name])
-    consequence = {
-        "ok": "Position is no rival explanation here.",
-        "watch": "Judge hits by the position-adjusted values beside the raw ones.",
-        "confounded": "A high value may show where a well lies and not what it holds: replicates that agree at one "
-        "position prove nothing, and hits need the position-adjusted values.",
-    }[verdict]
     return (
         f"{variable}: plate, row and column alone {measure}, for metabolites never seen before. The strongest "
-        f"single factor is the {strongest} ({eta_squared[strongest]:.0%}). {consequence}"
+        f"single factor is the {strongest} ({eta_squared[strongest]:.0%}). {CONSEQUENCES[verdict]}"
     )

@@ -17,6 +17,7 @@ from tcell_assets.exports.report import SECTIONS, screen_report
 from tcell_assets.exports.report_verdicts import screen_verdicts
 from tcell_assets.lake.schemas import TABLES
 from tcell_assets.platform import Platform
+from tcell_assets.science.position import CONSEQUENCES
 from tcell_assets_tests.exports.conftest import HOSTILE_NAME
 
 LARGEST_BYTES = 15 * 2**20
@@ -168,11 +169,14 @@ def test_a_confounded_variable_decides_the_position_verdict() -> None:
         {
             "variable": ["tscore", "depth"],
             "verdict": ["confounded", "ok"],
-            "finding": ["position predicts it", "nothing"],
+            "finding": [f"position predicts it {CONSEQUENCES['confounded']}", "nothing"],
         }
     )
     position = screen_verdicts(audit, None, None, None, None, None)[0]
-    assert (position.verdict, position.findings) == ("confounded", ("position predicts it",))
+    assert (position.verdict, position.findings) == (
+        "confounded",
+        (CONSEQUENCES["confounded"], "position predicts it"),
+    )
 
 
 def test_a_model_below_a_plainer_one_is_to_be_watched() -> None:
