@@ -30,7 +30,7 @@ from tcell_assets.science.evaluation import (
     warnings_in_words,
 )
 from tcell_assets.science.evaluation_ladder import baseline_ladder
-from tcell_assets.science.folds import Scheme
+from tcell_assets.science.folds import SCHEMES
 from tcell_assets.science.hit_calling import HIT_CLASSES, HitRule, call_hits
 from tcell_assets.science.latent_map import fit_latent_map, project
 from tcell_assets.science.phenotype_correlation import phenotype_correlation
@@ -46,7 +46,6 @@ from tcell_assets.science.transformer_rung import transformer_rung
 FOLDER = Path(__file__).parents[1] / "docs" / "statistics"
 GENES = 128
 NETWORK = settings_for_preset("recommended", d_model=32, heads=2, layers=1, feed_forward=64, epochs=12)
-SCHEMES: tuple[Scheme, ...] = ("random", "leave_metabolite_out", "leave_batch_out")
 LADDER_PRESETS: tuple[PresetName, ...] = ("clean", "confounded")
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
 
