@@ -15,7 +15,7 @@ from tcell_assets.commands.simulate import write_screen
 from tcell_assets.platform import open_platform
 from tcell_assets.science.simulation import SimulationSettings, simulate_screen
 from tcell_assets_tests.browser.conftest import CHROMIUM, FLAGS
-from tcell_assets_tests.small_screen import configuration_in, train
+from tcell_assets_tests.small_screen import configuration_in, run_every_stage
 
 GENES = 256
 OPENINGS = 3
@@ -27,13 +27,7 @@ def write_report(home: Path) -> Path:
     screen = simulate_screen(SimulationSettings(preset="confounded", n_genes=GENES))
     write_screen(screen, configuration.data, counts=False, replace=True)
     with open_platform(configuration) as platform:
-        batches = platform.register_landed_batches()
-        for batch in batches:
-            platform.run("ingest", batch)
-        train(platform)
-        for batch in batches:
-            platform.run("score", batch)
-        platform.run("screen")
+        run_every_stage(platform)
         return report_file(platform.storage)
 
 

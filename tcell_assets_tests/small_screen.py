@@ -42,3 +42,14 @@ def train(platform: Platform, **settings: Any) -> str:
     version = platform.storage.models().current()
     assert version is not None
     return version
+
+
+def run_every_stage(platform: Platform) -> None:
+    """Take every landed batch through ingest, training, scoring and the screen's sums, by a narrow network."""
+    batches = platform.register_landed_batches()
+    for batch in batches:
+        platform.run("ingest", batch)
+    train(platform)
+    for batch in batches:
+        platform.run("score", batch)
+    platform.run("screen")

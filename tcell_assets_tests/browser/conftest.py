@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tcell_assets.platform import open_platform
-from tcell_assets_tests.small_screen import configuration_in, rename_metabolite, simulate_into, train
+from tcell_assets_tests.small_screen import (
+    configuration_in,
+    rename_metabolite,
+    run_every_stage,
+    simulate_into,
+)
 from tcell_assets_tests.webserver.conftest import free_port
 
 if TYPE_CHECKING:
@@ -79,13 +84,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     screen = simulate_into(configuration.data)
     rename_metabolite(configuration.data, first_treated(screen.wells), HOSTILE_NAME)
     with open_platform(configuration) as platform:
-        batches = platform.register_landed_batches()
-        for batch in batches:
-            platform.run("ingest", batch)
-        train(platform)
-        for batch in batches:
-            platform.run("score", batch)
-        platform.run("screen")
+        run_every_stage(platform)
     return Home(folder)
 
 

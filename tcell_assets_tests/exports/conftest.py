@@ -7,7 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from tcell_assets.platform import Platform, open_platform
-from tcell_assets_tests.small_screen import configuration_in, rename_metabolite, simulate_into, train
+from tcell_assets_tests.small_screen import (
+    configuration_in,
+    rename_metabolite,
+    run_every_stage,
+    simulate_into,
+)
 
 HOSTILE_NAME = '<script>alert(1)</script> & "more", or less'
 
@@ -21,13 +26,7 @@ def screened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         configuration.data, str(wells.loc[~wells["is_dmso"], "metabolite"].iloc[0]), HOSTILE_NAME
     )
     with open_platform(configuration) as platform:
-        batches = platform.register_landed_batches()
-        for batch in batches:
-            platform.run("ingest", batch)
-        train(platform)
-        for batch in batches:
-            platform.run("score", batch)
-        platform.run("screen")
+        run_every_stage(platform)
         platform.run("report", "tc1")
         yield platform
 
