@@ -17,6 +17,7 @@ from tcell_assets.processes import was_alive_at
 
 HOST_TAG = "tcell/host"
 PROCESS_TAG = "tcell/process"
+UNKNOWN_PROCESS = "unknown"
 # Queued runs have no process yet; the daemon starts them.
 UNDER_WAY = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -44,10 +45,11 @@ def is_process_gone(instance: dg.DagsterInstance, record: RunRecord) -> bool:
     run = record.dagster_run
     if run.tags.get(HOST_TAG) != socket.gethostname():
         return False
-    if PROCESS_TAG not in run.tags:
+    process = run.tags.get(PROCESS_TAG, UNKNOWN_PROCESS)
+    if process == UNKNOWN_PROCESS:
         return False
     # The process is older than the run's start, but a forked one is younger than the run's creation in the queue.
-    return not was_alive_at(int(run.tags[PROCESS_TAG]), record.start_time or time.time())
+    return not was_alive_at(int(process), record.start_time or time.time())
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:

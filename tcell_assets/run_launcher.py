@@ -2,7 +2,7 @@
 
 Dagster's own launcher starts a fresh interpreter a run, whose imports take several times as long as scoring a small
 batch, and it cannot tell that a run's process is gone: after the daemon and its runs were killed, or the machine
-restarted, such runs would stay "started" for ever and hold the GPU. Here a run starts within a second, and run
+restarted, such runs would stay "started" for ever and hold the GPU. Here a run starts within two seconds, and run
 monitoring ends dead ones, which are then retried. What executes a run and asks after its health is no public interface
 of Dagster, one reason why its version is pinned.
 """
@@ -22,7 +22,7 @@ from dagster._core.launcher import (
     WorkerStatus,
 )
 
-from tcell_assets.recovery import PROCESS_TAG, host_tags, is_process_gone, process_tags
+from tcell_assets.recovery import PROCESS_TAG, UNKNOWN_PROCESS, host_tags, is_process_gone, process_tags
 
 # What the steps of the ingest, train and score jobs import, other projects' code alone: ours is imported anew by each
 # run, so that a run executes what is installed when it starts.
@@ -50,7 +50,8 @@ class LocalRunLauncher(DefaultRunLauncher):
     def launch_run(self, context: LaunchRunContext) -> None:
         """Note on which machine, and execute the run in a process forked from the preloaded one."""
         run_id = context.dagster_run.run_id
-        self._instance.add_run_tags(run_id, host_tags())
+        # A retry bears the tags of the killed run, whose process must not be taken for its own.
+        self._instance.add_run_tags(run_id, {**host_tags(), PROCESS_TAG: UNKNOWN_PROCESS})
         forks = multiprocessing.get_context("forkserver")
         forks.set_forkserver_preload(list(PRELOADED))
         # Ended with the daemon when that is asked to stop, as its code server would end it; kill −9 does not reach it.
@@ -71,11 +72,12 @@ class LocalRunLauncher(DefaultRunLauncher):
         if is_process_gone(self._instance, record):
             self._instance.report_run_canceled(run)
             return True
-        if PROCESS_TAG not in run.tags or run.tags.items().isdisjoint(host_tags().items()):
+        process = run.tags.get(PROCESS_TAG, UNKNOWN_PROCESS)
+        if process == UNKNOWN_PROCESS or run.tags.items().isdisjoint(host_tags().items()):
             message = "Its process is not known on this machine (yet), so it cannot be interrupted."
             self._instance.report_engine_event(message, run, cls=self.__class__)
             return False
-        os.kill(int(run.tags[PROCESS_TAG]), signal.SIGINT)
+        os.kill(int(process), signal.SIGINT)
         return True
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,7 +15,7 @@ from dagster._core.launcher import LaunchRunContext
 
 from tcell_assets.definitions import build_defs
 from tcell_assets.platform import Platform, open_platform
-from tcell_assets.recovery import PROCESS_TAG
+from tcell_assets.recovery import PROCESS_TAG, host_tags, is_process_gone
 from tcell_assets.run_launcher import PRELOADED, LocalRunLauncher
 from tcell_assets_tests.operations.small_installation import CORE_INGEST
 from tcell_assets_tests.small_screen import NARROW, configuration_in, simulate_into
@@ -43,11 +44,12 @@ def train_job() -> dg.JobDefinition:
     return build_defs().resolve_job_def("train")
 
 
-def _launch_training(platform: Platform, epochs: int) -> str:
+def _launch_training(platform: Platform, epochs: int, **tags: str) -> str:
     """Launch a training as the daemon does and return its run's id."""
     run = platform.instance.create_run_for_job(
         train_job(),
         run_config={"ops": {"train_model": {"config": {**NARROW, "epochs": epochs}}}},
+        tags=tags,
         status=dg.DagsterRunStatus.STARTING,
         job_code_origin=dg.reconstructable(train_job).get_python_origin(),
     )
@@ -104,6 +106,18 @@ def test_a_run_whose_process_is_killed_is_seen_and_can_be_canceled(platform: Pla
     )
     assert launcher.terminate(run_id)
     assert _run(platform, run_id).status is dg.DagsterRunStatus.CANCELED
+
+
+def test_a_retry_is_not_judged_by_the_process_of_the_killed_run(platform: Platform) -> None:
+    """Dagster gives it the tags of the run it repeats."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    run_id = _launch_training(platform, 1, **{**host_tags(), PROCESS_TAG: str(dead.pid)})
+    record = platform.instance.get_run_record_by_id(run_id)
+    assert record is not None
+    assert not is_process_gone(platform.instance, record)
+    _wait_until("the run ends", lambda: _run(platform, run_id).is_finished)
+    assert _run(platform, run_id).status is dg.DagsterRunStatus.SUCCESS
 
 
 def test_what_is_loaded_before_the_runs_is_other_projects_code_and_there(platform: Platform) -> None:
