@@ -52,9 +52,13 @@ class Figures:
 
 
 def resident_mib(leader: int) -> float:
-    """Return the resident memory of the process group of `leader`, without run workers, which come and go."""
+    """Return the resident memory of the process group of `leader`, without what comes and goes.
+
+    Those are run workers, and the code server that the daemon replaces every minute and that lives on for 20 s.
+    """
     members: dict[int, tuple[int, float]] = {}
     forks_runs: set[int] = set()
+    code_servers: dict[int, int] = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -68,7 +72,14 @@ def resident_mib(leader: int) -> float:
             members[int(folder.name)] = (int(fields[1]), pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
             if b"multiprocessing.forkserver" in command:
                 forks_runs.add(int(folder.name))
-    return sum(mib for parent, mib in members.values() if parent not in forks_runs)
+            if b"\0api\0grpc\0" in command:
+                code_servers[int(folder.name)] = int(fields[19])
+    replaced = set(sorted(code_servers, key=code_servers.__getitem__)[:-1])
+    return sum(
+        mib
+        for process, (parent, mib) in members.items()
+        if parent not in forks_runs and process not in replaced
+    )
 
 
 def event_log_bytes(home: Path) -> int:
