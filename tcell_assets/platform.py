@@ -18,7 +18,7 @@ from tcell_assets.lake.schemas import TABLES
 from tcell_assets.landing.fingerprint import list_batches
 from tcell_assets.landing.unfinished import sweep_unfinished_batches
 from tcell_assets.partitions import register_batches
-from tcell_assets.recovery import end_dead_runs, process_tags
+from tcell_assets.recovery import ask_again_for_retries, end_dead_runs, process_tags
 from tcell_assets.resources import Storage
 
 # A new installation (the folder `tcell run` writes to, say) starts with the project's own instance settings.
@@ -46,8 +46,9 @@ class Platform:
         return Storage(root=self.configuration.storage)
 
     def clear_up(self) -> None:
-        """End runs whose process was killed, and delete the temporary files that killed writers left."""
+        """End runs whose process was killed, ask for missed retries, delete temporary files of killed writers."""
         end_dead_runs(self.instance)
+        ask_again_for_retries(self.instance)
         self.storage.sweep()
         sweep_unfinished_batches(self.configuration.data)
 

@@ -22,7 +22,14 @@ from dagster._core.launcher import (
     WorkerStatus,
 )
 
-from tcell_assets.recovery import PROCESS_TAG, UNKNOWN_PROCESS, host_tags, is_process_gone, process_tags
+from tcell_assets.recovery import (
+    PROCESS_TAG,
+    UNKNOWN_PROCESS,
+    end_if_dead,
+    host_tags,
+    is_process_gone,
+    process_tags,
+)
 
 # What the steps of the ingest, train and score jobs import, other projects' code alone: ours is imported anew by each
 # run, so that a run executes what is installed when it starts.
@@ -71,6 +78,7 @@ class LocalRunLauncher(DefaultRunLauncher):
         self._instance.report_run_canceling(run)
         if is_process_gone(self._instance, record):
             self._instance.report_run_canceled(run)
+            self._instance.event_log_storage.free_concurrency_slots_for_run(run_id)
             return True
         process = run.tags.get(PROCESS_TAG, UNKNOWN_PROCESS)
         if process == UNKNOWN_PROCESS or run.tags.items().isdisjoint(host_tags().items()):
@@ -86,11 +94,9 @@ class LocalRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Return whether the run's process lives, see `recovery.is_process_gone`; a dead one's GPU slot is freed."""
+        """Return whether the run's process lives; a dead run is ended here, see `recovery.end_if_dead`."""
         record = self._instance.get_run_record_by_id(run.run_id)
-        if record is not None and is_process_gone(self._instance, record):
-            # Its retry would else wait a minute for the GPU that the dead run still holds in Dagster's books.
-            self._instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        if record is not None and end_if_dead(self._instance, record):
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 

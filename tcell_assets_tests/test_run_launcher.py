@@ -93,19 +93,21 @@ def test_a_run_that_is_terminated_ends_as_canceled_and_leaves_its_gpu_slot(platf
     assert platform.instance.event_log_storage.get_concurrency_run_ids() == set()
 
 
-def test_a_run_whose_process_is_killed_is_seen_and_can_be_canceled(platform: Platform) -> None:
+def test_a_run_whose_process_is_killed_is_canceled_at_once_and_leaves_its_gpu_slot(
+    platform: Platform,
+) -> None:
     launcher = platform.instance.run_launcher
     assert isinstance(launcher, LocalRunLauncher)
     run_id = _launch_training(platform, epochs=5_000)
     _wait_until("it trains", lambda: _is_training(platform, run_id))
     assert launcher.check_run_worker_health(_run(platform, run_id)).status.value == "RUNNING"
     os.kill(int(_run(platform, run_id).tags[PROCESS_TAG]), signal.SIGKILL)
-    _wait_until(
-        "its death is seen",
-        lambda: launcher.check_run_worker_health(_run(platform, run_id)).status.value == "NOT_FOUND",
-    )
+    record = platform.instance.get_run_record_by_id(run_id)
+    assert record is not None
+    _wait_until("its death is seen", lambda: is_process_gone(platform.instance, record))
     assert launcher.terminate(run_id)
     assert _run(platform, run_id).status is dg.DagsterRunStatus.CANCELED
+    assert platform.instance.event_log_storage.get_concurrency_run_ids() == set()
 
 
 def test_a_retry_is_not_judged_by_the_process_of_the_killed_run(platform: Platform) -> None:

@@ -121,6 +121,7 @@ def test_a_backfill_of_twenty_batches_with_two_broken_survives_the_death_of_ever
             "some batches are done and another is under way",
         )
         daemon.kill()
+        killed = {run.tags["dagster/partition"] for run in daemon.runs(None, dg.DagsterRunStatus.STARTED)}
         daemon.start()
         daemon.wait_until(
             lambda: daemon.backfill_status("twenty") is BulkActionStatus.COMPLETED_FAILED, "backfill done"
@@ -132,5 +133,7 @@ def test_a_backfill_of_twenty_batches_with_two_broken_survives_the_death_of_ever
         made = Counter(
             record.partition_key for record in instance.fetch_materializations(last, limit=100).records
         )
-        assert made == Counter({batch: 1 for batch in good})
+        assert set(made) == set(good)
+        # A run that was killed after writing a table and before saying so writes it again.
+        assert [batch for batch in good if made[batch] > (2 if batch in killed else 1)] == []
         assert _held_slots(daemon) == []
