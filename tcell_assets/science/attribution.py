@@ -132,7 +132,7 @@ def integrated_gradients(
             attribution = explainer.attribute(
                 scaled, start, n_steps=steps, method="gausslegendre", internal_batch_size=points_at_once
             )
-            by_gene = attribution.squeeze(0).double().cpu().numpy()
+            by_gene = attribution.squeeze(0).cpu().double().numpy()
             with torch.no_grad():
                 outputs[index] = [forward(scaled).item(), forward(start).item()]
             errors[index] = abs(by_gene.sum() - (outputs[index, 0] - outputs[index, 1]))

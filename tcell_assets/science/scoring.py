@@ -154,9 +154,9 @@ def _score_chunk(
         if head is not None:
             # A well's output depends on its own row alone: the gradient of the sum is every well's gradient.
             (gradient,) = torch.autograd.grad(head_output(output, head, model).sum(), scaled)
-            attribution = (gradient * scaled.detach()).double()
-            absolute += attribution.abs().sum(dim=0).cpu().numpy()
-            signed += attribution.sum(dim=0).cpu().numpy()
+            attribution = (gradient * scaled.detach()).cpu().double()
+            absolute += attribution.abs().sum(dim=0).numpy()
+            signed += attribution.sum(dim=0).numpy()
         columns = [
             output.scores,
             output.is_activated[:, None],

@@ -46,6 +46,9 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+# Columns of TARGETS whose losses make up each term of the loss.
+_TARGETS_OF_TERM = {"mse": slice(0, 3), "bce": slice(3, 4), "reg": slice(4, 5)}
+
 
 class TrainingError(RuntimeError):
     """Training cannot start or go on; the message names the epoch, batch, genes or wells."""
@@ -211,6 +214,7 @@ class _Training:
 
         self.wells_at_once = compute.wells_at_once(settings.batch_size, len(self.genes))
         expression = torch.from_numpy(data.expression)
+        self.known = ~np.isnan(targets)
         self.targets = torch.from_numpy(targets.astype(np.float32))
         self.gene_index = torch.from_numpy(self.gene_order)
         self.row_index = torch.from_numpy(self.rows)
@@ -318,9 +322,7 @@ class _Training:
             torch.manual_seed(_epoch_seed(settings.seed, epoch))
             clock = time.perf_counter()
             losses = {"train": self._train_epoch(epoch, first_epoch, started)}
-            losses |= {
-                part: self._evaluate(rows, epoch) for part, rows in self.parts.items() if part != "train"
-            }
+            losses |= {part: self._evaluate(rows) for part, rows in self.parts.items() if part != "train"}
             seconds = time.perf_counter() - clock
             is_best = losses[chooser]["total"] < best_loss
             if is_best:
@@ -374,20 +376,23 @@ class _Training:
         return sums.means()
 
     def _step(self, batch: np.ndarray, epoch: int, step: int, sums: _LossSums) -> None:
-        """One optimizer step, in pieces if the device asks for it."""
+        """One optimizer step, in pieces if the device asks for it.
+
+        What a GPU computed is asked for once, after the backward pass: each question before would leave it idle.
+        """
+        known = self.known[batch]
+        weights = torch.from_numpy(_loss_weights(known, self.settings.activation_weight)).to(self.device)
         while True:
             self.optimizer.zero_grad(set_to_none=True)
-            batch_sums = _LossSums(self.settings.activation_weight)
-            counts = _known_counts(self.targets[torch.from_numpy(batch).to(self.targets.device)])
+            pieces, losses = [], []
             try:
                 for start in range(0, len(batch), self.wells_at_once):
-                    piece = batch[start : start + self.wells_at_once]
-                    targets, output = self._forward(piece)
+                    targets, output = self._forward(batch[start : start + self.wells_at_once])
                     terms = _loss_terms(output, targets)
-                    loss = _total(terms, counts, self.settings.activation_weight)
-                    self._require_finite_loss(loss, terms, piece, epoch, step)
+                    loss = (terms * weights).sum()
                     loss.backward()
-                    batch_sums.add(terms, targets)
+                    pieces.append(terms.detach())
+                    losses.append(loss.detach())
                 break
             except torch.OutOfMemoryError as error:
                 if self.wells_at_once == 1:
@@ -402,9 +407,16 @@ class _Training:
                     f"the batch stays {self.settings.batch_size} by adding their gradients up",
                     epoch,
                 )
-        self._require_finite_gradients(epoch, step, batch)
+        gradients = {name: p.grad for name, p in self.network.named_parameters() if p.grad is not None}
+        norms = torch.stack(torch._foreach_norm(list(gradients.values())))
+        finite = torch.stack([torch.stack(losses).isfinite().all(), norms.isfinite().all()]).tolist()
+        terms_of_wells = torch.cat(pieces).cpu().numpy()
+        if not finite[0]:
+            raise self._loss_error(terms_of_wells, epoch, step, batch)
+        if not finite[1]:
+            raise self._gradient_error(gradients, epoch, step, batch)
         self.optimizer.step()
-        sums.merge(batch_sums)
+        sums.add(terms_of_wells, known)
 
     def _forward(self, rows: np.ndarray) -> tuple[Tensor, NetworkOutput]:
         """Targets and network output of some rows (positions among the wells with targets)."""
@@ -415,40 +427,32 @@ class _Training:
         return self.targets[picked].to(self.device), output
 
     @torch.no_grad()
-    def _evaluate(self, rows: np.ndarray, epoch: int) -> dict[str, float]:
+    def _evaluate(self, rows: np.ndarray) -> dict[str, float]:
         self.network.eval()
-        sums = _LossSums(self.settings.activation_weight)
+        pieces = []
         for start in range(0, len(rows), self.wells_at_once):
             targets, output = self._forward(rows[start : start + self.wells_at_once])
-            sums.add(_loss_terms(output, targets), targets)
+            pieces.append(_loss_terms(output, targets))
+        sums = _LossSums(self.settings.activation_weight)
+        sums.add(torch.cat(pieces).cpu().numpy(), self.known[rows])
         return sums.means()
 
-    def _require_finite_loss(
-        self, loss: Tensor, terms: dict[str, Tensor], rows: np.ndarray, epoch: int, step: int
-    ) -> None:
-        if torch.isfinite(loss):
-            return
-        finite = (
-            torch.stack([term.reshape(len(rows), -1).sum(dim=1) for term in terms.values()])
-            .isfinite()
-            .all(dim=0)
-        )
-        names = self.wells["well_id"].to_numpy()[rows[~finite.cpu().numpy()]]
-        raise TrainingError(
-            f"epoch {epoch}, batch {step}: the loss is {loss.item()} (wells {_first(names)}); "
+    def _loss_error(self, terms: np.ndarray, epoch: int, step: int, batch: np.ndarray) -> TrainingError:
+        finite = np.isfinite(terms).all(axis=1)
+        names = self.wells["well_id"].to_numpy()[batch if finite.all() else batch[~finite]]
+        return TrainingError(
+            f"epoch {epoch}, batch {step}: the loss is {terms.sum()} (wells {_first(names)}); "
             "look at these wells' values and targets, try use_zscore, or lower the learning rate"
         )
 
-    def _require_finite_gradients(self, epoch: int, step: int, batch: np.ndarray) -> None:
-        gradients = {name: p.grad for name, p in self.network.named_parameters() if p.grad is not None}
-        norms = torch.stack(torch._foreach_norm(list(gradients.values())))
-        if torch.isfinite(norms).all():
-            return
+    def _gradient_error(
+        self, gradients: dict[str, Tensor], epoch: int, step: int, batch: np.ndarray
+    ) -> TrainingError:
         bad = [name for name, gradient in gradients.items() if not torch.isfinite(gradient).all()]
         embedding = gradients["gene_embedding.weight"]
         bad_genes = np.flatnonzero(~torch.isfinite(embedding).all(dim=1).cpu().numpy())
         genes = f", genes {_first([self.genes[i] for i in bad_genes])}" if len(bad_genes) else ""
-        raise TrainingError(
+        return TrainingError(
             f"epoch {epoch}, batch {step}: the gradient of {_first(bad)} is not finite{genes}, wells "
             f"{_first(self.wells['well_id'].to_numpy()[batch])}; lower the learning rate or use fp32"
         )
@@ -555,7 +559,7 @@ class _Training:
         total = np.zeros(self.settings.network.latent)
         for start in range(0, len(rows), self.wells_at_once):
             _, output = self._forward(rows[start : start + self.wells_at_once])
-            total += output.latent.double().sum(dim=0).cpu().numpy()
+            total += output.latent.cpu().double().sum(dim=0).numpy()
         return (total / len(rows)).astype(np.float32)
 
 
@@ -612,61 +616,55 @@ def library_versions() -> dict[str, str]:
     }
 
 
-def _loss_terms(output: NetworkOutput, targets: Tensor) -> dict[str, Tensor]:
-    """Loss of every well and target, 0 where the target is unknown; in fp32."""
+def _loss_terms(output: NetworkOutput, targets: Tensor) -> Tensor:
+    """Loss of every well and target (wells, 5) in the order of `TARGETS`, 0 where the target is unknown; in fp32."""
     known = ~targets.isnan()
     targets = torch.where(known, targets, 0.0)
-    known_scores, known_label, known_legacy = known[:, :3], known[:, 3], known[:, 4]
-    return {
-        "mse": torch.where(known_scores, (output.scores - targets[:, :3]).square(), 0.0),
-        "bce": torch.where(
-            known_label,
-            binary_cross_entropy_with_logits(output.is_activated, targets[:, 3], reduction="none"),
-            0.0,
-        ),
-        "reg": torch.where(known_legacy, (output.activation_score - targets[:, 4]).square(), 0.0),
-    }
-
-
-def _known_counts(targets: Tensor) -> dict[str, int]:
-    """Known entries of each loss term."""
-    known = (~targets.isnan()).sum(dim=0).tolist()
-    return {"mse": sum(known[:3]), "bce": known[3], "reg": known[4]}
-
-
-def _total(terms: dict[str, Tensor], counts: dict[str, int], activation_weight: float) -> Tensor:
-    """`MSE + BCE + λ·MSE_activation`, each over the known entries of the whole batch."""
-    weights = {"mse": 1.0, "bce": 1.0, "reg": activation_weight}
-    return torch.stack(
-        [weights[name] / max(counts[name], 1) * term.sum() for name, term in terms.items()]
-    ).sum()
+    label, legacy = TARGETS.index(LABEL_TARGET), TARGETS.index(LEGACY_TARGET)
+    squared_errors = (output.scores - targets[:, :label]).square()
+    cross_entropy = binary_cross_entropy_with_logits(output.is_activated, targets[:, label], reduction="none")
+    legacy_error = (output.activation_score - targets[:, legacy]).square()
+    terms = torch.cat([squared_errors, cross_entropy[:, None], legacy_error[:, None]], dim=1)
+    return torch.where(known, terms, 0.0)
 
 
 class _LossSums:
-    """Sums of the loss terms over wells, so that an epoch's loss is a mean over wells, not over batches."""
+    """Sums of the losses over wells, so that an epoch's loss is a mean over wells, not over batches."""
 
     def __init__(self, activation_weight: float) -> None:
         self.activation_weight = activation_weight
-        self.sums = {"mse": 0.0, "bce": 0.0, "reg": 0.0}
-        self.counts = {"mse": 0, "bce": 0, "reg": 0}
+        self.sums = np.zeros(len(TARGETS))
+        self.counts = np.zeros(len(TARGETS), dtype=np.int64)
 
-    def add(self, terms: dict[str, Tensor], targets: Tensor) -> None:
-        for name, term in terms.items():
-            self.sums[name] += float(term.detach().double().sum())
-        for name, count in _known_counts(targets).items():
-            self.counts[name] += count
-
-    def merge(self, other: _LossSums) -> None:
-        for name in self.sums:
-            self.sums[name] += other.sums[name]
-            self.counts[name] += other.counts[name]
+    def add(self, terms: np.ndarray, known: np.ndarray) -> None:
+        """Add the losses (wells, 5) of some wells, and which of them are of known targets."""
+        self.sums += terms.sum(axis=0, dtype=np.float64)
+        self.counts += known.sum(axis=0)
 
     def means(self) -> dict[str, float]:
         """`total, mse, bce, reg`; a term without any known target is NaN and not in the total."""
-        means = {n: self.sums[n] / self.counts[n] if self.counts[n] else float("nan") for n in self.sums}
-        weights = {"mse": 1.0, "bce": 1.0, "reg": self.activation_weight}
-        total = sum(weights[name] * value for name, value in means.items() if not np.isnan(value))
-        return {"total": total, **means}
+        means = {
+            name: self.sums[targets].sum() / count if (count := self.counts[targets].sum()) else float("nan")
+            for name, targets in _TARGETS_OF_TERM.items()
+        }
+        total = sum(
+            _term_weight(name, self.activation_weight) * value
+            for name, value in means.items()
+            if not np.isnan(value)
+        )
+        return {"total": float(total), **{name: float(value) for name, value in means.items()}}
+
+
+def _term_weight(name: str, activation_weight: float) -> float:
+    return activation_weight if name == "reg" else 1.0
+
+
+def _loss_weights(known: np.ndarray, activation_weight: float) -> np.ndarray:
+    """What each target's loss counts in a batch's, so that `MSE + BCE + λ·MSE_activation` are means over the known."""
+    weights = np.zeros(len(TARGETS), dtype=np.float32)
+    for name, targets in _TARGETS_OF_TERM.items():
+        weights[targets] = _term_weight(name, activation_weight) / max(known[:, targets].sum(), 1)
+    return weights
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
