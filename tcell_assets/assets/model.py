@@ -30,7 +30,8 @@ class TrainingConfig(dg.Config):
     preset: Literal["published", "recommended"] = Field(
         default="published",
         description="published: the set-up of the publication. recommended: z-scored input, a linear path beside the "
-        "Transformer and early stopping on an inner split; see docs/training_presets.md for the comparison.",
+        "Transformer that starts from ridge regression, and early stopping on an inner split; see "
+        "docs/training_presets.md for the comparison.",
     )
     epochs: int | None = Field(
         default=None, ge=1, description="passes over the training wells (published: 50)"
@@ -68,6 +69,10 @@ class TrainingConfig(dg.Config):
     linear_path: bool | None = Field(
         default=None, description="add a linear map of the expression to the latent, beside the Transformer"
     )
+    linear_start: Literal["as_preset", "zero", "ridge"] = Field(
+        default="as_preset",
+        description="what the linear path starts from: zero, or a ridge regression on the training wells",
+    )
     attention: Literal["as_preset", "full", "induced"] = Field(
         default="as_preset",
         description="full compares all pairs of genes; induced costs time linear in the genes",
@@ -100,9 +105,8 @@ class TrainingConfig(dg.Config):
         values = self.model_dump(
             exclude={"preset", "validation_tolerance", "n_genes", "compare_with_linear"}, exclude_none=True
         )
-        if self.attention == "as_preset":
-            del values["attention"]
-        return settings_for_preset(self.preset, **values)
+        chosen = {name: value for name, value in values.items() if value != "as_preset"}
+        return settings_for_preset(self.preset, **chosen)
 
 
 @dg.multi_asset(

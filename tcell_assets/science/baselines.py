@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.science.compute import Compute
+from tcell_assets.science.linear_models import logistic_regression, ridge_regression
 from tcell_assets.science.scoring import score_wells
 from tcell_assets.science.settings import LABEL_TARGET, LEGACY_TARGET, TARGETS
 from tcell_assets.science.trained_model import TrainedModel, align_genes
@@ -18,8 +19,6 @@ PREDICTION_OF_TARGET = {
     LABEL_TARGET: "activation_logit",
     LEGACY_TARGET: "pred_activation",
 }
-RIDGE_PENALTIES = np.logspace(-1, 5, 13)
-LOGISTIC_INVERSE_PENALTIES = np.logspace(-5, 1, 7).tolist()
 
 
 def compare_with_linear_baselines(data: TrainingData, model: TrainedModel, compute: Compute) -> pd.DataFrame:
@@ -37,9 +36,7 @@ def compare_with_linear_baselines(data: TrainingData, model: TrainedModel, compu
         A row a trained target: `target, metric` (`r2` or `auroc`), `transformer, linear` (which of the two linear
         models it is says `linear_model`), `n_wells` held out. AUROC is NaN where only one label was held out.
     """
-    from sklearn.linear_model import LogisticRegression, RidgeCV
     from sklearn.metrics import r2_score, roc_auc_score
-    from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -55,13 +52,10 @@ def compare_with_linear_baselines(data: TrainingData, model: TrainedModel, compu
         transformer = predictions[PREDICTION_OF_TARGET[target]].to_numpy(dtype=float)
         if target == LABEL_TARGET:
             metric, name = roc_auc_score, "logistic"
-            search = GridSearchCV(
-                LogisticRegression(max_iter=1_000), {"C": LOGISTIC_INVERSE_PENALTIES}, scoring="neg_log_loss"
-            )
-            linear = make_pipeline(StandardScaler(), search)
+            linear = make_pipeline(StandardScaler(), logistic_regression())
         else:
             metric, name = r2_score, "ridge"
-            linear = make_pipeline(StandardScaler(), RidgeCV(RIDGE_PENALTIES))
+            linear = make_pipeline(StandardScaler(), ridge_regression())
         linear.fit(frame.to_numpy()[fit], truth[fit])
         predict = linear.decision_function if target == LABEL_TARGET else linear.predict
         can_be_judged = len(np.unique(truth[test])) > 1

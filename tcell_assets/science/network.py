@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, scaled_dot_product_attention
 
 from tcell_assets.science.compute import cpu_has_amx
-from tcell_assets.science.settings import NetworkSettings, SettingsError
+from tcell_assets.science.linear_models import LinearHeads
+from tcell_assets.science.settings import TARGETS, NetworkSettings, SettingsError
 
 
 class NetworkOutput(NamedTuple):
@@ -202,6 +203,26 @@ class ExpressionTransformer(nn.Module):
         """Make the z-score with these (genes,) values part of the network."""
         self.gene_mean.copy_(torch.as_tensor(mean))
         self.gene_scale.copy_(torch.as_tensor(standard_deviation + 1e-8))
+
+    @torch.no_grad()
+    def start_from(self, linear: LinearHeads) -> None:
+        """Make the heads say what a linear model says, in the order of `TARGETS`, until training moves on.
+
+        The linear path spreads the model's five outputs over the latent along random orthonormal axes, from which the
+        heads read them, so that no latent axis is without a gradient; the Transformer's last layer starts at zero.
+        """
+        assert self.linear_path is not None
+        axes, _ = torch.linalg.qr(torch.randn(self.settings.latent, len(TARGETS)))
+        self.linear_path.weight.copy_(axes @ torch.from_numpy(linear.coefficients).float())
+        start = 0
+        for head in (self.scores_head, self.is_activated_head, self.activation_score_head):
+            rows = slice(start, start := start + head.out_features)
+            head.weight.copy_(axes.T[rows])
+            head.bias.copy_(torch.from_numpy(linear.intercepts[rows]))
+        last = self.latent_mlp[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def scale(self, expression: Tensor) -> Tensor:
         """The z-score `(x − μ)/(σ + 1e-8)` by the training wells, or x where the model has no scaler."""

@@ -85,6 +85,8 @@ class TrainingSettings:
         patience: Epochs without a better inner loss after which training stops; 0 trains every epoch.
         inner_fraction: Share of the *training* wells set aside to choose the best epoch, so that the held-out
             wells decide nothing; 0 chooses by the held-out wells, as published.
+        linear_start: What the linear path starts from: `zero`, or `ridge`, a ridge regression of the targets on the
+            wells of the fit, which the Transformer then has to better.
         network: Shape of the network.
     """
 
@@ -99,6 +101,7 @@ class TrainingSettings:
     use_zscore: bool = False
     patience: int = 0
     inner_fraction: float = 0.0
+    linear_start: Literal["zero", "ridge"] = "zero"
     network: NetworkSettings = field(default_factory=NetworkSettings)
 
     def __post_init__(self) -> None:
@@ -113,6 +116,15 @@ class TrainingSettings:
         _require_number("activation_weight", self.activation_weight, at_least=0.0)
         _require_number("validation_fraction", self.validation_fraction, above=0.0, below=1.0)
         _require_number("inner_fraction", self.inner_fraction, at_least=0.0, below=1.0)
+        if self.linear_start not in ("zero", "ridge"):
+            raise SettingsError(f"linear_start is {self.linear_start!r}; choose 'zero' or 'ridge'")
+        if self.linear_start == "ridge" and not (
+            self.network.linear_path and self.use_zscore and self.network.latent >= len(TARGETS)
+        ):
+            raise SettingsError(
+                "linear_start 'ridge' needs linear_path, use_zscore and a latent of at least "
+                f"{len(TARGETS)}; set them, or take linear_start 'zero'"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Nested plain values, ready for a JSON file."""
@@ -147,9 +159,11 @@ def settings_for_preset(name: str, **overrides: Any) -> TrainingSettings:
     elif name == "recommended":
         settings = TrainingSettings(
             preset="recommended",
+            learning_rate=3e-4,
             use_zscore=True,
             patience=8,
             inner_fraction=0.15,
+            linear_start="ridge",
             network=NetworkSettings(linear_path=True),
         )
     else:

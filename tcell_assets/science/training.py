@@ -19,6 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tcell_assets.science.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from tcell_assets.science.compute import Compute
+from tcell_assets.science.linear_models import LinearHeads, fit_linear_heads
 from tcell_assets.science.network import ExpressionTransformer, NetworkOutput
 from tcell_assets.science.settings import (
     LABEL_TARGET,
@@ -227,6 +228,8 @@ class _Training:
         network = ExpressionTransformer(settings.network, len(self.genes))
         if self.gene_mean is not None and self.gene_standard_deviation is not None:
             network.set_scaler(self.gene_mean, self.gene_standard_deviation)
+        if settings.linear_start == "ridge":
+            network.start_from(self._fit_linear_heads(network))
         self.network = network.to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
@@ -256,6 +259,14 @@ class _Training:
         for start in range(0, len(rows), 256):
             squares += np.square(self.data.expression[rows[start : start + 256]] - mean).sum(axis=0)
         return mean[self.gene_order], np.sqrt(squares / len(rows))[self.gene_order]
+
+    def _fit_linear_heads(self, network: ExpressionTransformer) -> LinearHeads:
+        rows = self.parts["train"]
+        expression = torch.from_numpy(self.data.expression[self.rows[rows]][:, self.gene_order])
+        targets = self.targets[torch.from_numpy(rows).to(self.targets.device)].cpu().numpy()
+        return fit_linear_heads(
+            network.scale(expression).numpy(), targets.astype(np.float64), TARGETS.index(LABEL_TARGET)
+        )
 
     def _standardise_legacy(self, targets: np.ndarray) -> tuple[float, float]:
         """Scale the legacy column of `targets` in place by its training wells; its mean and sd."""
