@@ -28,7 +28,10 @@ EVALUATION_SEEDS = (6, 7, 8, 9, 10)
 EVALUATED: dict[str, tuple[str, dict[str, Any]]] = {
     "published": ("published", {}),
     "published, z-score": ("published", {"use_zscore": True}),
-    "recommended from zero": ("recommended", {"linear_start": "zero", "learning_rate": 1e-3}),
+    "recommended from zero": (
+        "recommended",
+        {"linear_start": "zero", "learning_rate": 1e-3, "inner_fraction": 0.15},
+    ),
     "recommended": ("recommended", {}),
     "recommended, induced attention": ("recommended", {"attention": "induced", "inducing_points": 16}),
 }
@@ -43,10 +46,14 @@ DEVELOPED: dict[str, tuple[str, dict[str, Any]]] = {
         {**LINEAR, **SLOW, "dropout": 0.3},
     ),
     "z-score, learning rate 3e-4": ("published", {"use_zscore": True, **SLOW}),
-    "inner split, path from zero": EVALUATED["recommended from zero"],
-    "inner split, path from ridge, learning rate 1e-3": ("recommended", {"learning_rate": 1e-3}),
-    "inner split, path from ridge, learning rate 3e-4": ("recommended", {}),
-    "inner split, path from ridge, learning rate 1e-4": ("recommended", {"learning_rate": 1e-4}),
+    "inner split 15 %, path from zero, learning rate 1e-3": EVALUATED["recommended from zero"],
+    **{
+        f"inner split {fraction:.0%}, path from ridge, learning rate {rate:g}": (
+            "recommended",
+            {"learning_rate": rate, "inner_fraction": fraction},
+        )
+        for fraction, rate in ((0.15, 1e-3), (0.15, 3e-4), (0.15, 1e-4), (0.1, 1e-4))
+    },
 }
 
 

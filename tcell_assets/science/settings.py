@@ -159,10 +159,10 @@ def settings_for_preset(name: str, **overrides: Any) -> TrainingSettings:
     elif name == "recommended":
         settings = TrainingSettings(
             preset="recommended",
-            learning_rate=3e-4,
+            learning_rate=1e-4,
             use_zscore=True,
             patience=8,
-            inner_fraction=0.15,
+            inner_fraction=0.1,
             linear_start="ridge",
             network=NetworkSettings(linear_path=True),
         )
