@@ -37,7 +37,9 @@ class TrainingConfig(dg.Config):
         default=None, ge=1, description="passes over the training wells (published: 50)"
     )
     batch_size: int | None = Field(default=None, ge=1, description="wells an optimizer step (published: 32)")
-    learning_rate: float | None = Field(default=None, gt=0, description="AdamW step size (published: 0.001, recommended: 0.0001)")
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="AdamW step size (published: 0.001, recommended: 0.0001)"
+    )
     weight_decay: float | None = Field(default=None, ge=0, description="AdamW weight decay (published: 0.01)")
     activation_weight: float | None = Field(
         default=None, ge=0, description="weight of the legacy activation score in the loss (published: 0.2)"

@@ -50,8 +50,8 @@ class LinearHeads:
 def fit_linear_heads(scaled: np.ndarray, targets: np.ndarray, label: int) -> LinearHeads:
     """Fit every head by ridge regression, the label's by that of its probability, turned into a logit.
 
-    A ridge regression of 16 000 wells × 2 500 genes takes a minute where a cross-validated logistic regression takes
-    many; its direction is what matters, training finds the scale.
+    553 wells × 2 541 genes take 3 s and 14 400 wells 44 s in 1 GiB on two cores; cross-validated logistic regression of
+    the label alone takes 7 s for 553 wells. The direction is what matters here, training finds the scale.
 
     Args:
         scaled: Standardised expression (wells, genes).
