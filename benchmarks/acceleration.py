@@ -1,8 +1,9 @@
-"""What `torch.compile` and CUDA graphs would gain over the engine's plain training step on this device.
+"""What `torch.compile` and CUDA graphs would gain over a plain training step of the network on this device.
 
 `python -m benchmarks.acceleration [--device cuda --precision bf16] [--json]`. The ways take turns, each on a network
 and an optimizer of its own, over the same random wells. A training pays a way's first steps (compiling, capturing)
-once and gains at every later one, so both are given, and what 50 epochs of a published-size screen would take.
+once and gains at every later one, so both are given, and what 50 epochs of a published-size screen would take. The
+engine's step does more: it gathers its wells and asks whether losses and gradients are finite, which no graph hides.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tcell_assets.science.settings import NetworkSettings
 
 # 768 wells, four fifths of them trained on in batches of 32, 50 times.
 STEPS_OF_A_TRAINING = 50 * 20
-# A compiler traces the second step anew (its gradients are there by then), and a graph asks for some on a side stream.
+# A compiler may trace a second time, and a graph is captured after some steps on a side stream.
 FIRST_STEPS = 3
 
 
@@ -45,6 +46,8 @@ def compare(genes: int, batch_size: int, compute: Compute, steps: int, rounds: i
     result: dict[str, Any] = {}
     seconds: dict[str, list[float]] = {}
     with compute.session() as device:
+        torch.zeros(1, device=device)
+        _wait(device)
         made: dict[str, Callable[[], None]] = {}
         for way, build in {"plain": _plain_step, "compiled": _compiled_step, "graph": _graph_step}.items():
             if way == "graph" and device.type != "cuda":
@@ -133,7 +136,9 @@ def _graph_step(training: _Training) -> Callable[[], None]:
     with torch.cuda.graph(graph):
         training.loss(training.network).backward()
         training.optimizer.step()
-    return graph.replay
+    # The graph owns neither weights nor optimizer state: who keeps it has to keep them.
+    kept = training, graph
+    return lambda: kept[1].replay()
 
 
 def _wait(device: torch.device) -> None:

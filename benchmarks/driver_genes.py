@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.training_presets import FROM_ZERO
 from tcell_assets.science.attribution import dmso_baseline, integrated_gradients
 from tcell_assets.science.compute import Compute
 from tcell_assets.science.scoring import score_wells
@@ -37,7 +38,7 @@ def driver_gene_areas(seed: int) -> dict[str, float]:
         screen.wells.assign(is_activated=label),
         {},
     )
-    settings = settings_for_preset("recommended", epochs=15, d_model=32, feed_forward=64)
+    settings = settings_for_preset("recommended", epochs=15, d_model=32, feed_forward=64, **FROM_ZERO)
     model = train(data, settings, compute)
     gradient = score_wells(model, screen.vst, compute, head="is_activated").importance
     assert gradient is not None

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks.training_presets import FROM_ZERO
 from tcell_assets.science.attribution import hit_drivers as drivers_of_hits
 from tcell_assets.science.attribution import integrated_gradients
 from tcell_assets.science.compute import resolve_compute
@@ -45,7 +46,9 @@ from tcell_assets.science.transformer_rung import transformer_rung
 
 FOLDER = Path(__file__).parents[1] / "docs" / "statistics"
 GENES = 128
-NETWORK = settings_for_preset("recommended", d_model=32, heads=2, layers=1, feed_forward=64, epochs=12)
+NETWORK = settings_for_preset(
+    "recommended", d_model=32, heads=2, layers=1, feed_forward=64, epochs=12, **FROM_ZERO
+)
 LADDER_PRESETS: tuple[PresetName, ...] = ("clean", "confounded")
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
 

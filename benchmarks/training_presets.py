@@ -25,13 +25,11 @@ EVALUATION_SEEDS = (6, 7, 8, 9, 10)
 
 # Name of a variant: preset and overrides. The inner split and the early stopping stay out of the first development
 # variants, whose curves were compared epoch by epoch.
+FROM_ZERO: dict[str, Any] = {"linear_start": "zero", "learning_rate": 1e-3, "inner_fraction": 0.15}
 EVALUATED: dict[str, tuple[str, dict[str, Any]]] = {
     "published": ("published", {}),
     "published, z-score": ("published", {"use_zscore": True}),
-    "recommended from zero": (
-        "recommended",
-        {"linear_start": "zero", "learning_rate": 1e-3, "inner_fraction": 0.15},
-    ),
+    "recommended from zero": ("recommended", FROM_ZERO),
     "recommended": ("recommended", {}),
     "recommended, induced attention": ("recommended", {"attention": "induced", "inducing_points": 16}),
 }

@@ -59,6 +59,10 @@ def is_process_gone(instance: dg.DagsterInstance, record: RunRecord) -> bool:
     process = run.tags.get(PROCESS_TAG, UNKNOWN_PROCESS)
     if process == UNKNOWN_PROCESS:
         return False
+    # A retry bears the tags of the run it repeats until it is launched.
+    parent = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+    if parent is not None and parent.tags.get(PROCESS_TAG) == process:
+        return False
     # The process is older than the run's start, but a forked one is younger than the run's creation in the queue.
     return not was_alive_at(int(process), record.start_time or time.time())
 
@@ -66,7 +70,8 @@ def is_process_gone(instance: dg.DagsterInstance, record: RunRecord) -> bool:
 def end_if_dead(instance: dg.DagsterInstance, record: RunRecord) -> bool:
     """Mark a run whose process is gone as failed, to be retried where it may be; return whether it was so.
 
-    Its GPU slot is freed too: the retry would else wait a minute for what the dead run still holds in Dagster's books.
+    One that was to be canceled is canceled. Its GPU slot is freed too: the retry would else wait a minute for what the
+    dead run still holds in Dagster's books.
     """
     if not is_process_gone(instance, record):
         return False
@@ -74,15 +79,25 @@ def end_if_dead(instance: dg.DagsterInstance, record: RunRecord) -> bool:
     run = instance.get_run_by_id(record.dagster_run.run_id)
     if run is None or run.is_finished:
         return False
-    message = "The process of this run is gone (killed?)."
-    instance.handle_run_event(run.run_id, _failure(run, message))
-    if instance.run_retries_enabled:
-        failed = run.with_status(dg.DagsterRunStatus.FAILURE)
-        retried = auto_reexecution_should_retry_run(instance, failed, run_failure_reason=None)
-        instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: str(retried).lower()})
-    _tell(instance, run, message)
+    if run.status is dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run)
+    else:
+        _fail(instance, run, "The process of this run is gone (killed?).")
     instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return True
+
+
+def _fail(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
+    """Promise the retry, mark the run as failed, tell it: after any of these a kill can be mended."""
+    if instance.run_retries_enabled:
+        failed = run.with_status(dg.DagsterRunStatus.FAILURE)
+        # The daemon can launch again only what it has launched, not a run of `tcell train`.
+        retried = run.remote_job_origin is not None and auto_reexecution_should_retry_run(
+            instance, failed, run_failure_reason=None
+        )
+        instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: str(retried).lower()})
+    instance.handle_run_event(run.run_id, _failure(run, message))
+    _tell(instance, run, message)
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -97,17 +112,21 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def ask_again_for_retries(instance: dg.DagsterInstance) -> list[str]:
-    """Tell the retry daemon once more of failures whose retry it promised and never began; return their runs."""
+    """Tell the retry daemon once more of failures whose retry it promised and never began; return their runs.
+
+    After a day the promise is taken back, so that the backfill of such a run ends.
+    """
     promised = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"})
     asked = []
     for record in instance.get_run_records(promised):
         run, age = record.dagster_run, time.time() - (record.end_time or 0.0)
-        if (
-            run.is_complete_and_waiting_to_retry
-            and RETRY_ASKED_AGAIN_TAG not in run.tags
-            and RETRY_IS_LATE_SECONDS <= age <= RETRY_IS_PAST_SECONDS
-        ):
-            instance.add_run_tags(run.run_id, {RETRY_ASKED_AGAIN_TAG: "true"})
+        if not run.is_complete_and_waiting_to_retry or age < RETRY_IS_LATE_SECONDS:
+            continue
+        if age > RETRY_IS_PAST_SECONDS:
+            instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
+        # The run's own id: a retry bears the tags of the run it repeats, and may be missed too.
+        elif run.tags.get(RETRY_ASKED_AGAIN_TAG) != run.run_id:
+            instance.add_run_tags(run.run_id, {RETRY_ASKED_AGAIN_TAG: run.run_id})
             _tell(
                 instance,
                 run,

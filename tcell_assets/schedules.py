@@ -1,7 +1,7 @@
 """Schedules: every night what is new or out of date is made again, every week a changed training set is learnt."""
 
+import dataclasses
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.operations import Work, decide_training, survey
 from tcell_assets.partitions import register_batches
 from tcell_assets.resources import LandingZone, Storage
+from tcell_assets.science.settings import TrainingSettings
 from tcell_assets.sensors import CONTENT_TAG, batches_under_way
 
 MODEL_TAG = "tcell/model"
@@ -175,6 +176,7 @@ def current_training_config(models: ModelRegistry) -> dict[str, Any]:
     version = models.current()
     if version is None:
         return {}
-    settings: Mapping[str, Any] = models.manifest(version)["settings"]
+    # Read and written anew, so that an older manifest says what its model left to the defaults of its time.
+    settings = dataclasses.asdict(TrainingSettings.from_json(models.manifest(version)["settings"]))
     values = {**settings, **settings["network"]}
     return {name: values[name] for name in TrainingConfig.model_fields if name in values}

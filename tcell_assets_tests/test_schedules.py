@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -9,11 +10,21 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from upath import UPath
 
+from tcell_assets.assets.model import TrainingConfig
 from tcell_assets.configuration import ConfigurationError, OperationSettings, load_configuration
+from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.staleness import training_difference
 from tcell_assets.platform import Platform, RunFailedError
-from tcell_assets.schedules import MOST_FAILURES, Night, build_schedules, plan_night
+from tcell_assets.schedules import (
+    MOST_FAILURES,
+    Night,
+    build_schedules,
+    current_training_config,
+    plan_night,
+)
+from tcell_assets.science.settings import settings_for_preset
 from tcell_assets_tests.operations.small_installation import (
     TINY_NETWORK,
     ingest,
@@ -211,3 +222,22 @@ def test_an_unusable_setting_is_refused_by_name(name: str, value: str) -> None:
 def test_a_cron_string_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(ConfigurationError, match="TCELL_NIGHTLY_CRON='at night'"):
         build_schedules(OperationSettings(nightly_cron="at night"))
+
+
+def test_the_weekly_training_repeats_the_method_of_a_model_from_before_the_ridge_start(
+    tmp_path: Path,
+) -> None:
+    """Its manifest knows no `linear_start`; the preset of today would start from ridge at the old learning rate."""
+    method = settings_for_preset(
+        "recommended", linear_start="zero", learning_rate=1e-3, inner_fraction=0.15, linear_path=False
+    )
+    assert "linear_start" not in method.as_json()
+    models = ModelRegistry(UPath(tmp_path))
+
+    def save(folder: UPath) -> None:
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({"settings": method.as_json()}))
+
+    models.add("model-before", save)
+    models.promote("model-before", who="a test", why="it is current")
+    assert TrainingConfig(**current_training_config(models)).settings() == method

@@ -59,6 +59,13 @@ class TrainingConfig(dg.Config):
         ge=0,
         description="epochs without a better loss after which training stops; 0 never stops early",
     )
+    inner_fraction: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="share of the training wells that chooses the best epoch (recommended: 0.1); 0 lets the held-out "
+        "wells choose, as published",
+    )
     d_model: int | None = Field(default=None, ge=1, description="width of a gene's token (published: 128)")
     heads: int | None = Field(
         default=None, ge=1, description="attention heads; divides d_model (published: 4)"

@@ -16,6 +16,8 @@ LOGISTIC_INVERSE_PENALTIES = np.logspace(-5, 1, 7).tolist()
 
 # Slope of the logistic function at 0: a probability that is linear in x has about a logit of four times that slope.
 LOGIT_A_PROBABILITY = 4.0
+# Leaving one out must leave one to fit.
+FEWEST_WELLS = 2
 
 
 def ridge_regression() -> RidgeCV:
@@ -39,7 +41,7 @@ class LinearHeads:
     """A linear map from standardised expression to the heads: `coefficients @ x + intercepts`.
 
     Attributes:
-        coefficients: float64 (heads, genes); 0 for a head without any known target.
+        coefficients: float64 (heads, genes); 0 for a head whose target is known of fewer than two wells.
         intercepts: float64 (heads,).
     """
 
@@ -64,11 +66,11 @@ def fit_linear_heads(scaled: np.ndarray, targets: np.ndarray, label: int) -> Lin
     # Targets known of the same wells share one decomposition of the expression.
     for pattern in np.unique(known, axis=1).T:
         heads = np.flatnonzero((known == pattern[:, None]).all(axis=0))
-        if pattern.sum() < 2:
+        if pattern.sum() < FEWEST_WELLS:
             continue
         ridge = ridge_regression().fit(scaled[pattern], targets[np.ix_(pattern, heads)])
         coefficients[heads], intercepts[heads] = ridge.coef_, ridge.intercept_
     coefficients[label] *= LOGIT_A_PROBABILITY
-    if known[:, label].any():
+    if known[:, label].sum() >= FEWEST_WELLS:
         intercepts[label] = LOGIT_A_PROBABILITY * (intercepts[label] - 0.5)
     return LinearHeads(coefficients, intercepts)

@@ -127,8 +127,15 @@ class TrainingSettings:
             )
 
     def as_json(self) -> dict[str, Any]:
-        """Nested plain values, ready for a JSON file."""
-        return dataclasses.asdict(self)
+        """Nested plain values, ready for a JSON file.
+
+        A model's version is their hash too, so `linear_start`, which came later, is left out where it is `zero`: the
+        models of before keep their versions.
+        """
+        values = dataclasses.asdict(self)
+        if self.linear_start == "zero":
+            del values["linear_start"]
+        return values
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> TrainingSettings:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -389,7 +390,7 @@ class _Training:
     def _step(self, batch: np.ndarray, epoch: int, step: int, sums: _LossSums) -> None:
         """One optimizer step, in pieces if the device asks for it.
 
-        What a GPU computed is asked for once, after the backward pass: each question before would leave it idle.
+        A GPU is waited for once, after the backward pass: each question before would leave it idle.
         """
         known = self.known[batch]
         weights = torch.from_numpy(_loss_weights(known, self.settings.activation_weight)).to(self.device)
@@ -398,12 +399,9 @@ class _Training:
             pieces, losses = [], []
             try:
                 for start in range(0, len(batch), self.wells_at_once):
-                    targets, output = self._forward(batch[start : start + self.wells_at_once])
-                    terms = _loss_terms(output, targets)
-                    loss = (terms * weights).sum()
-                    loss.backward()
-                    pieces.append(terms.detach())
-                    losses.append(loss.detach())
+                    terms, loss = self._add_gradients(batch[start : start + self.wells_at_once], weights)
+                    pieces.append(terms)
+                    losses.append(loss)
                 break
             except torch.OutOfMemoryError as error:
                 if self.wells_at_once == 1:
@@ -411,23 +409,32 @@ class _Training:
                         f"epoch {epoch}, batch {step}: one well of {len(self.genes):,} genes does not fit into the "
                         f"{self.device.type} memory; take fewer genes, a smaller d_model or attention='induced'"
                     ) from error
-                self.wells_at_once = max(1, self.wells_at_once // 2)
-                torch.cuda.empty_cache()
-                self._say(
-                    f"out of {self.device.type} memory: from now on {self.wells_at_once} wells at once, "
-                    f"the batch stays {self.settings.batch_size} by adding their gradients up",
-                    epoch,
-                )
+            # After the handler: its error holds the frames, and with them the memory, of what did not fit.
+            self.wells_at_once = max(1, self.wells_at_once // 2)
+            torch.cuda.empty_cache()
+            self._say(
+                f"out of {self.device.type} memory: from now on {self.wells_at_once} wells at once, "
+                f"the batch stays {self.settings.batch_size} by adding their gradients up",
+                epoch,
+            )
         gradients = {name: p.grad for name, p in self.network.named_parameters() if p.grad is not None}
         norms = torch.stack(torch._foreach_norm(list(gradients.values())))
         finite = torch.stack([torch.stack(losses).isfinite().all(), norms.isfinite().all()]).tolist()
         terms_of_wells = torch.cat(pieces).cpu().numpy()
         if not finite[0]:
-            raise self._loss_error(terms_of_wells, epoch, step, batch)
+            raise self._loss_error(float(sum(losses)), terms_of_wells, epoch, step, batch)
         if not finite[1]:
             raise self._gradient_error(gradients, epoch, step, batch)
         self.optimizer.step()
         sums.add(terms_of_wells, known)
+
+    def _add_gradients(self, rows: np.ndarray, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the gradients of some wells of a batch; their losses (wells, 5) and what they add to the batch's."""
+        targets, output = self._forward(rows)
+        terms = _loss_terms(output, targets)
+        loss = (terms * weights).sum()
+        loss.backward()
+        return terms.detach(), loss.detach()
 
     def _forward(self, rows: np.ndarray) -> tuple[Tensor, NetworkOutput]:
         """Targets and network output of some rows (positions among the wells with targets)."""
@@ -448,11 +455,13 @@ class _Training:
         sums.add(torch.cat(pieces).cpu().numpy(), self.known[rows])
         return sums.means()
 
-    def _loss_error(self, terms: np.ndarray, epoch: int, step: int, batch: np.ndarray) -> TrainingError:
+    def _loss_error(
+        self, loss: float, terms: np.ndarray, epoch: int, step: int, batch: np.ndarray
+    ) -> TrainingError:
         finite = np.isfinite(terms).all(axis=1)
         names = self.wells["well_id"].to_numpy()[batch if finite.all() else batch[~finite]]
         return TrainingError(
-            f"epoch {epoch}, batch {step}: the loss is {terms.sum()} (wells {_first(names)}); "
+            f"epoch {epoch}, batch {step}: the loss is {loss} (wells {_first(names)}); "
             "look at these wells' values and targets, try use_zscore, or lower the learning rate"
         )
 
@@ -624,6 +633,7 @@ def library_versions() -> dict[str, str]:
         "numpy": np.__version__,
         "pandas": pd.__version__,
         "torch": str(torch.__version__),
+        "scikit-learn": version("scikit-learn"),
     }
 
 

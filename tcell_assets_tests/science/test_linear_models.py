@@ -77,6 +77,14 @@ def test_the_labels_head_turns_a_probability_into_a_logit() -> None:
     assert not heads.intercepts[unknown].any()
 
 
+def test_a_head_known_of_a_single_well_starts_from_nothing() -> None:
+    targets = np.full((80, 5), np.nan)
+    targets[7, LABEL] = 1.0
+    heads = fit_linear_heads(_standardised(), targets, LABEL)
+    assert not heads.coefficients.any()
+    assert not heads.intercepts.any()
+
+
 def test_training_starts_from_the_ridge_regression_of_the_wells_it_fits() -> None:
     data = small_screen(wells=120)
     settings = small_settings("recommended", epochs=1, inner_fraction=0.0, learning_rate=NO_STEP)

@@ -88,3 +88,12 @@ def test_settings_of_a_newer_version_are_refused() -> None:
 def test_network_settings_are_validated_when_made_alone() -> None:
     with pytest.raises(SettingsError, match="multiple of heads"):
         NetworkSettings(d_model=10, heads=4)
+
+
+def test_settings_of_a_model_from_before_the_linear_start_are_read_and_written_as_they_were() -> None:
+    """A model's version is the hash of them: one field more and every model of before would be refused as edited."""
+    before = settings_for_preset("published", linear_path=True, use_zscore=True).as_json()
+    assert "linear_start" not in before
+    assert TrainingSettings.from_json(before).as_json() == before
+    since = settings_for_preset("recommended")
+    assert TrainingSettings.from_json(since.as_json()) == since
