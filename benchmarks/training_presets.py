@@ -20,12 +20,13 @@ from tcell_assets.science.settings import settings_for_preset
 from tcell_assets.science.training import train
 
 DEVELOPMENT_SEEDS = (101, 102)
-# Seeds 1 to 5 judged an earlier `recommended`, whose linear path started from zero.
+# Seeds 1 to 5 judged the earlier `recommended`, FROM_ZERO.
 EVALUATION_SEEDS = (6, 7, 8, 9, 10)
+# `recommended` as it was before its linear path started from ridge; docs/statistics was measured with it.
+FROM_ZERO: dict[str, Any] = {"linear_start": "zero", "learning_rate": 1e-3, "inner_fraction": 0.15}
 
 # Name of a variant: preset and overrides. The inner split and the early stopping stay out of the first development
 # variants, whose curves were compared epoch by epoch.
-FROM_ZERO: dict[str, Any] = {"linear_start": "zero", "learning_rate": 1e-3, "inner_fraction": 0.15}
 EVALUATED: dict[str, tuple[str, dict[str, Any]]] = {
     "published": ("published", {}),
     "published, z-score": ("published", {"use_zscore": True}),

@@ -9,6 +9,7 @@ of Dagster, one reason why its version is pinned.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -27,7 +28,6 @@ from tcell_assets.recovery import (
     UNKNOWN_PROCESS,
     end_if_dead,
     host_tags,
-    is_process_gone,
     process_tags,
 )
 
@@ -76,17 +76,17 @@ class LocalRunLauncher(DefaultRunLauncher):
             return False
         run = record.dagster_run
         self._instance.report_run_canceling(run)
-        if is_process_gone(self._instance, record):
-            self._instance.report_run_canceled(run)
-            self._instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+        if end_if_dead(self._instance, record):
             return True
         process = run.tags.get(PROCESS_TAG, UNKNOWN_PROCESS)
-        if process == UNKNOWN_PROCESS or run.tags.items().isdisjoint(host_tags().items()):
-            message = "Its process is not known on this machine (yet), so it cannot be interrupted."
-            self._instance.report_engine_event(message, run, cls=self.__class__)
-            return False
-        os.kill(int(process), signal.SIGINT)
-        return True
+        if process != UNKNOWN_PROCESS and host_tags().items() <= run.tags.items():
+            # A retry that waits for its launch bears the process of the run it repeats, which may be gone.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGINT)
+                return True
+        message = "Its process is not known on this machine (yet), so it cannot be interrupted."
+        self._instance.report_engine_event(message, run, cls=self.__class__)
+        return False
 
     @property
     def supports_check_run_worker_health(self) -> bool:

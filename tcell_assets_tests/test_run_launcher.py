@@ -122,6 +122,22 @@ def test_a_retry_is_not_judged_by_the_process_of_the_killed_run(platform: Platfo
     assert _run(platform, run_id).status is dg.DagsterRunStatus.SUCCESS
 
 
+def test_a_retry_that_waits_for_its_launch_cannot_be_interrupted_and_says_so(platform: Platform) -> None:
+    """The process it bears is that of the run it repeats."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    tags = {**host_tags(), PROCESS_TAG: str(dead.pid)}
+    starting = dg.DagsterRunStatus.STARTING
+    killed = platform.instance.create_run_for_job(train_job(), tags=tags, status=dg.DagsterRunStatus.FAILURE)
+    retry = platform.instance.create_run_for_job(
+        train_job(), tags=tags, status=starting, parent_run_id=killed.run_id, root_run_id=killed.run_id
+    )
+    assert not platform.instance.run_launcher.terminate(retry.run_id)
+    said = [str(entry.message) for entry in platform.instance.all_logs(retry.run_id)]
+    assert any("cannot be interrupted" in text for text in said)
+    platform.instance.delete_run(retry.run_id)
+
+
 def test_what_is_loaded_before_the_runs_is_other_projects_code_and_there(platform: Platform) -> None:
     """A name misspelt there would be passed over in silence, and each run would import it again."""
     for module in PRELOADED:

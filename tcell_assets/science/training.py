@@ -230,7 +230,7 @@ class _Training:
         if self.gene_mean is not None and self.gene_standard_deviation is not None:
             network.set_scaler(self.gene_mean, self.gene_standard_deviation)
         if settings.linear_start == "ridge":
-            network.start_from(self._fit_linear_heads(network))
+            network.start_from(self._fit_linear_heads(network, targets))
         self.network = network.to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
@@ -261,13 +261,10 @@ class _Training:
             squares += np.square(self.data.expression[rows[start : start + 256]] - mean).sum(axis=0)
         return mean[self.gene_order], np.sqrt(squares / len(rows))[self.gene_order]
 
-    def _fit_linear_heads(self, network: ExpressionTransformer) -> LinearHeads:
+    def _fit_linear_heads(self, network: ExpressionTransformer, targets: np.ndarray) -> LinearHeads:
         rows = self.parts["train"]
         expression = torch.from_numpy(self.data.expression[self.rows[rows]][:, self.gene_order])
-        targets = self.targets[torch.from_numpy(rows).to(self.targets.device)].cpu().numpy()
-        return fit_linear_heads(
-            network.scale(expression).numpy(), targets.astype(np.float64), TARGETS.index(LABEL_TARGET)
-        )
+        return fit_linear_heads(network.scale(expression).numpy(), targets[rows], TARGETS.index(LABEL_TARGET))
 
     def _standardise_legacy(self, targets: np.ndarray) -> tuple[float, float]:
         """Scale the legacy column of `targets` in place by its training wells; its mean and sd."""
