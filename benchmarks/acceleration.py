@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tcell_assets.science.compute import Compute, ComputeError, resolve_compute
-from tcell_assets.science.network import ExpressionTransformer, NetworkOutput
-from tcell_assets.science.settings import NetworkSettings
+from tcell_assets.science.model.compute import Compute, ComputeError, resolve_compute
+from tcell_assets.science.model.network import ExpressionTransformer, NetworkOutput
+from tcell_assets.science.model.settings import NetworkSettings
 
 # 768 wells, four fifths of them trained on in batches of 32, 50 times.
 STEPS_OF_A_TRAINING = 50 * 20

@@ -15,12 +15,12 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.training_presets import FROM_ZERO
-from tcell_assets.science.attribution import dmso_baseline, integrated_gradients
-from tcell_assets.science.compute import Compute
-from tcell_assets.science.scoring import score_wells
-from tcell_assets.science.settings import settings_for_preset
-from tcell_assets.science.simulation import SimulationSettings, simulate_screen
-from tcell_assets.science.training import TrainingData, train
+from tcell_assets.science.model.attribution import dmso_baseline, integrated_gradients
+from tcell_assets.science.model.compute import Compute
+from tcell_assets.science.model.scoring import score_wells
+from tcell_assets.science.model.settings import settings_for_preset
+from tcell_assets.science.model.training import TrainingData, train
+from tcell_assets.science.simulation.screen_simulation import SimulationSettings, simulate_screen
 
 GENES = 256
 # Integrated Gradients cost 50 times a scoring: every 16th well tells enough of the mean over wells.

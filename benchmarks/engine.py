@@ -26,8 +26,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from tcell_assets.science.compute import Compute, ComputeError, resolve_compute
-from tcell_assets.science.settings import NetworkSettings, settings_for_preset
+from tcell_assets.science.model.compute import Compute, ComputeError, resolve_compute
+from tcell_assets.science.model.settings import NetworkSettings, settings_for_preset
 
 What = Literal["train", "score"]
 WARM_UP_ROUNDS = 1
@@ -209,8 +209,8 @@ def _synchronised(work: Callable[[], object], device: str) -> Callable[[], objec
 
 
 def _engine_worker(settings: BenchmarkSettings, connection: multiprocessing.connection.Connection) -> None:
-    from tcell_assets.science.scoring import score_wells
-    from tcell_assets.science.training import Progress, train
+    from tcell_assets.science.model.scoring import score_wells
+    from tcell_assets.science.model.training import Progress, train
 
     turns = WARM_UP_ROUNDS + settings.rounds
     if settings.what == "train":
@@ -252,7 +252,7 @@ def _engine_worker(settings: BenchmarkSettings, connection: multiprocessing.conn
 
 
 def _random_screen(wells: int, genes: int) -> Any:
-    from tcell_assets.science.training import TrainingData
+    from tcell_assets.science.model.training import TrainingData
 
     random = np.random.default_rng(0)
     scores = random.normal(size=(wells, 3))
@@ -289,7 +289,7 @@ def engine_training_memory(
         wells: Wells of the screen; by default those that `steps` steps and their validation take.
         steps: Steps after which it stops.
     """
-    from tcell_assets.science.training import Progress, train
+    from tcell_assets.science.model.training import Progress, train
 
     class EnoughError(Exception):
         """So many steps were made."""
@@ -316,7 +316,7 @@ def _whole_training_on_cuda(settings: BenchmarkSettings) -> dict[str, Any]:
         return {"skipped": "no CUDA device is visible to this run"}
     if settings.what != "train":
         return {"skipped": "timed by `train`"}
-    from tcell_assets.science.training import train
+    from tcell_assets.science.model.training import train
 
     data = _random_screen(WELLS_OF_A_SCREEN, settings.genes)
     started = time.perf_counter()

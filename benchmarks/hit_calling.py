@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tcell_assets.science.hit_calling import HitRule, call_hits
-from tcell_assets.science.plate_geometry import row_letter
+from tcell_assets.science.plates.plate_geometry import row_letter
+from tcell_assets.science.screen.hit_calling import HitRule, call_hits
 
 ROWS, COLUMNS, LATENT = 8, 12, 32
 

@@ -21,13 +21,13 @@ from dagster._core.execution.backfill import BulkActionStatus
 from upath import UPath
 
 from tcell_assets.commands.backfill import backfill_command
-from tcell_assets.configuration import OperationSettings, load_configuration
+from tcell_assets.commands.platform import Platform, open_platform
 from tcell_assets.definitions import build_defs
-from tcell_assets.jobs import score_job
+from tcell_assets.defs.jobs import score_job
+from tcell_assets.installation.configuration import OperationSettings, load_configuration
+from tcell_assets.installation.operations import Known, find_arrivals
 from tcell_assets.lake.store import Lake
 from tcell_assets.landing.arrivals import scan_folder
-from tcell_assets.operations import Known, find_arrivals
-from tcell_assets.platform import Platform, open_platform
 from tcell_assets_tests.operations.daemon import Daemon, real_daemon
 from tcell_assets_tests.operations.small_installation import CORE, ingest, land, train
 

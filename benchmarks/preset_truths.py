@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from tcell_assets.science.training import TrainingData
+from tcell_assets.science.model.training import TrainingData
 
 PROGRAMMES = 8
 TRUTHS = ("linear", "non_linear")

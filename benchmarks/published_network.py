@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tcell_assets.science.settings import NetworkSettings
+from tcell_assets.science.model.settings import NetworkSettings
 
 
 class PublishedNetwork(nn.Module):

@@ -20,9 +20,9 @@ import pandas as pd
 from scipy import sparse
 
 from tcell_assets.landing.batch import read_batch
-from tcell_assets.science.plate_geometry import is_edge, row_letter
-from tcell_assets.science.variance_stabilization import fit_variance_stabilization, transform
-from tcell_assets.science.well_quality import plate_qc, well_qc
+from tcell_assets.science.counts.variance_stabilization import fit_variance_stabilization, transform
+from tcell_assets.science.plates.plate_geometry import is_edge, row_letter
+from tcell_assets.science.plates.well_quality import plate_qc, well_qc
 
 ROWS, COLUMNS = 16, 24
 UMI_PER_WELL = 20_000

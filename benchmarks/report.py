@@ -10,10 +10,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tcell_assets.assets.report import report_file
+from tcell_assets.commands.platform import open_platform
 from tcell_assets.commands.simulate import write_screen
-from tcell_assets.platform import open_platform
-from tcell_assets.science.simulation import SimulationSettings, simulate_screen
+from tcell_assets.defs.assets.report import report_file
+from tcell_assets.science.simulation.screen_simulation import SimulationSettings, simulate_screen
 from tcell_assets_tests.browser.conftest import CHROMIUM, FLAGS
 from tcell_assets_tests.small_screen import configuration_in, run_every_stage
 

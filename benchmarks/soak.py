@@ -26,7 +26,7 @@ from pathlib import Path
 
 from upath import UPath
 
-from tcell_assets.configuration import Configuration
+from tcell_assets.installation.configuration import Configuration
 from tcell_assets.lake.store import Lake
 
 PORT = 3917
@@ -114,7 +114,7 @@ def is_up() -> bool:
 def drop_batch(data: Path, number: int) -> str:
     """Write one batch of a 96-well plate, ready to be read, and return its name."""
     from tcell_assets.commands.simulate import write_screen
-    from tcell_assets.science.simulation import SimulationSettings, simulate_screen
+    from tcell_assets.science.simulation.screen_simulation import SimulationSettings, simulate_screen
 
     prefix = f"soak{number:03d}x"
     screen = simulate_screen(

@@ -18,31 +18,36 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.training_presets import FROM_ZERO
-from tcell_assets.science.attribution import hit_drivers as drivers_of_hits
-from tcell_assets.science.attribution import integrated_gradients
-from tcell_assets.science.compute import resolve_compute
-from tcell_assets.science.conformal import conformal_radii
-from tcell_assets.science.enrichment import bundled_gene_sets, enrich_ranking
-from tcell_assets.science.evaluation import (
+from tcell_assets.science.evaluation.conformal import conformal_radii
+from tcell_assets.science.evaluation.evaluation_ladder import baseline_ladder
+from tcell_assets.science.evaluation.folds import SCHEMES
+from tcell_assets.science.evaluation.model_evaluation import (
     EvaluationData,
     ladder_metrics,
     out_of_fold_predictions,
     paired_differences,
     warnings_in_words,
 )
-from tcell_assets.science.evaluation_ladder import baseline_ladder
-from tcell_assets.science.folds import SCHEMES
-from tcell_assets.science.hit_calling import HIT_CLASSES, HitRule, call_hits
-from tcell_assets.science.latent_map import fit_latent_map, project
-from tcell_assets.science.phenotype_correlation import phenotype_correlation
-from tcell_assets.science.position import adjust_for_position
-from tcell_assets.science.principal_components import principal_component_features
-from tcell_assets.science.scoring import score_wells
-from tcell_assets.science.settings import TARGETS, settings_for_preset
-from tcell_assets.science.simulation import PresetName, SimulatedScreen, SimulationSettings, simulate_screen
-from tcell_assets.science.trained_model import TrainedModel
-from tcell_assets.science.training import TrainingData, train
-from tcell_assets.science.transformer_rung import transformer_rung
+from tcell_assets.science.evaluation.transformer_rung import transformer_rung
+from tcell_assets.science.model.attribution import integrated_gradients
+from tcell_assets.science.model.compute import resolve_compute
+from tcell_assets.science.model.scoring import score_wells
+from tcell_assets.science.model.settings import TARGETS, settings_for_preset
+from tcell_assets.science.model.trained_model import TrainedModel
+from tcell_assets.science.model.training import TrainingData, train
+from tcell_assets.science.plates.position import adjust_for_position
+from tcell_assets.science.screen.enrichment import bundled_gene_sets, enrich_ranking
+from tcell_assets.science.screen.hit_calling import HIT_CLASSES, HitRule, call_hits
+from tcell_assets.science.screen.hit_drivers import hit_drivers as drivers_of_hits
+from tcell_assets.science.screen.latent_map import fit_latent_map, project
+from tcell_assets.science.screen.phenotype_correlation import phenotype_correlation
+from tcell_assets.science.screen.principal_components import principal_component_features
+from tcell_assets.science.simulation.screen_simulation import (
+    PresetName,
+    SimulatedScreen,
+    SimulationSettings,
+    simulate_screen,
+)
 
 FOLDER = Path(__file__).parents[1] / "docs" / "statistics"
 GENES = 128

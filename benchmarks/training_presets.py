@@ -14,10 +14,10 @@ from typing import Any, cast
 import pandas as pd
 
 from benchmarks.preset_truths import TRUTHS, Truth, simulate_truth
-from tcell_assets.science.baselines import compare_with_linear_baselines
-from tcell_assets.science.compute import Compute
-from tcell_assets.science.settings import settings_for_preset
-from tcell_assets.science.training import train
+from tcell_assets.science.evaluation.baselines import compare_with_linear_baselines
+from tcell_assets.science.model.compute import Compute
+from tcell_assets.science.model.settings import settings_for_preset
+from tcell_assets.science.model.training import train
 
 DEVELOPMENT_SEEDS = (101, 102)
 # Seeds 1 to 5 judged the earlier `recommended`, FROM_ZERO.

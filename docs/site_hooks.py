@@ -8,9 +8,9 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from tcell_assets.configuration import load_configuration
 from tcell_assets.definitions import build_defs
 from tcell_assets.exports.asset_reference import asset_graph_svg, asset_reference
+from tcell_assets.installation.configuration import load_configuration
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from tcell_assets.assets.attribution import (
+from tcell_assets.defs.assets.attribution import (
     attribute_wells,
     gene_set_enrichment,
     hit_drivers,
     importance_stability,
     integrated_gradients_ranking,
 )
-from tcell_assets.assets.evaluation import ensemble_members, evaluate_models
-from tcell_assets.assets.ingest import ingest_batch, plate_files
-from tcell_assets.assets.model import train_model
-from tcell_assets.assets.quality import (
+from tcell_assets.defs.assets.evaluation import ensemble_members, evaluate_models
+from tcell_assets.defs.assets.ingest import ingest_batch, plate_files
+from tcell_assets.defs.assets.model import train_model
+from tcell_assets.defs.assets.quality import (
     adjusted_embeddings,
     adjusted_expression,
     check_quality,
@@ -26,16 +26,16 @@ from tcell_assets.assets.quality import (
     position_audit,
     screen_position_audit,
 )
-from tcell_assets.assets.report import batch_report, screen_report
-from tcell_assets.assets.scoring import dmso_distances, score_wells
-from tcell_assets.assets.screen import gene_importance_ranking, metabolite_scores
-from tcell_assets.assets.statistics import fit_latent_map, hit_calls, latent_map, phenotype_correlation
-from tcell_assets.configuration import Configuration, load_configuration
-from tcell_assets.io_managers import ParquetIOManager
-from tcell_assets.jobs import JOBS
-from tcell_assets.resources import LandingZone, Storage, TransformerCompute
-from tcell_assets.schedules import build_schedules
-from tcell_assets.sensors import build_sensors
+from tcell_assets.defs.assets.report import batch_report, screen_report
+from tcell_assets.defs.assets.scoring import dmso_distances, score_wells
+from tcell_assets.defs.assets.screen import gene_importance_ranking, metabolite_scores
+from tcell_assets.defs.assets.statistics import fit_latent_map, hit_calls, latent_map, phenotype_correlation
+from tcell_assets.defs.io_managers import ParquetIOManager
+from tcell_assets.defs.jobs import JOBS
+from tcell_assets.defs.resources import LandingZone, Storage, TransformerCompute
+from tcell_assets.defs.schedules import build_schedules
+from tcell_assets.defs.sensors import build_sensors
+from tcell_assets.installation.configuration import Configuration, load_configuration
 
 ASSETS = (
     plate_files,

@@ -7,10 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from tcell_assets.commands.platform import Platform
 from tcell_assets.commands.simulate import write_screen
-from tcell_assets.configuration import Configuration
-from tcell_assets.platform import Platform
-from tcell_assets.science.simulation import SimulatedScreen, SimulationSettings, simulate_screen
+from tcell_assets.installation.configuration import Configuration
+from tcell_assets.science.simulation.screen_simulation import (
+    SimulatedScreen,
+    SimulationSettings,
+    simulate_screen,
+)
 
 GENES = 48
 NARROW = {"d_model": 16, "heads": 2, "layers": 1, "feed_forward": 32, "use_zscore": True, "epochs": 2}

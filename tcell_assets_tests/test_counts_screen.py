@@ -11,10 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tcell_assets.commands.platform import Platform, open_platform
 from tcell_assets.commands.simulate import write_screen
 from tcell_assets.lake.schemas import LATENT_COLUMNS
-from tcell_assets.platform import Platform, open_platform
-from tcell_assets.science.simulation import SimulatedScreen, SimulationSettings, simulate_screen
+from tcell_assets.science.simulation.screen_simulation import (
+    SimulatedScreen,
+    SimulationSettings,
+    simulate_screen,
+)
 from tcell_assets_tests.small_screen import configuration_in, train
 
 MACSEQ = Path(__file__).parents[2] / "shared" / "real" / "macseq_plate"

@@ -14,8 +14,8 @@ import dagster as dg
 import pytest
 
 from tcell_assets.definitions import build_defs
+from tcell_assets.defs.resources import GPU_POOL
 from tcell_assets.lake.schemas import TABLES
-from tcell_assets.resources import GPU_POOL
 
 PACKAGE = Path(__file__).parents[1] / "tcell_assets"
 SNAPSHOT = Path(__file__).parent / "graph_snapshot.json"
@@ -112,7 +112,8 @@ def test_science_landing_and_lake_never_import_dagster(folder: str) -> None:
 
 def test_the_science_works_without_dagster() -> None:
     modules = [
-        f"tcell_assets.science.{file.stem}" for file in sorted((PACKAGE / "science").glob("[a-z]*.py"))
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for file in sorted((PACKAGE / "science").rglob("[a-z]*.py"))
     ]
     program = (
         "import sys, importlib; sys.modules['dagster'] = None\n"

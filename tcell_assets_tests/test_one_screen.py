@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tcell_assets.commands.platform import Platform, RunFailedError, open_platform
+from tcell_assets.defs.metadata import plain_metadata
 from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES
-from tcell_assets.metadata import plain_metadata
-from tcell_assets.platform import Platform, RunFailedError, open_platform
-from tcell_assets.science.trained_model import load_model
+from tcell_assets.science.model.trained_model import load_model
 from tcell_assets_tests.small_screen import GENES, configuration_in, simulate_into, train
 
 # Integrated Gradients cost about 50 times a scoring, and are made for those who ask for them.

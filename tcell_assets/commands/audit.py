@@ -46,10 +46,10 @@ def audit_sample_sheet(wells: Any) -> dict[str, Any]:
     Args:
         wells: Well metadata frame of the whole screen, targets where known.
     """
-    from tcell_assets.science.audit_variables import audited_targets
-    from tcell_assets.science.design_audit import audit_design
-    from tcell_assets.science.plate_similarity import plate_similarity, suspected_swaps
-    from tcell_assets.science.position import position_audit, worst_verdict
+    from tcell_assets.science.plates.audit_variables import audited_targets
+    from tcell_assets.science.plates.design_audit import audit_design
+    from tcell_assets.science.plates.plate_similarity import plate_similarity, suspected_swaps
+    from tcell_assets.science.plates.position import position_audit, worst_verdict
 
     targets = audited_targets(wells)
     labels = targets[[name for name in targets if name == "is_activated"]].dropna().astype(bool)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tcell_assets.cli import echo_table
-from tcell_assets.progress import terminal_progress
+from tcell_assets.installation.progress import terminal_progress
 
 if TYPE_CHECKING:
-    from tcell_assets.platform import Platform
+    from tcell_assets.commands.platform import Platform
 
 JOB = "ingest_and_score"
 # What the network makes in one pass; its run configuration is refused where none of them is made.
@@ -68,7 +68,7 @@ def backfill_command(
     What is up to date for its files and the model is left alone, so a backfill that was stopped goes on where it was.
     Exits with 1 when a batch failed.
     """
-    from tcell_assets.platform import open_platform
+    from tcell_assets.commands.platform import open_platform
 
     with open_platform() as platform, terminal_progress():
         chosen = choose_batches(platform, batches, from_date)
@@ -142,7 +142,7 @@ def _bring_up_to_date(
     platform: Platform, batch: str, wanted: Sequence[str], version: str | None, only_failed: bool, force: bool
 ) -> tuple[str, str]:
     """Run what one batch needs and return its state and what there is to say about it."""
-    from tcell_assets.platform import RunFailedError
+    from tcell_assets.commands.platform import RunFailedError
 
     stale = _stale(platform, batch, wanted, version)
     if only_failed and NOT_THERE not in stale.values() and not _last_run_failed(platform, batch):
@@ -167,10 +167,10 @@ def _bring_up_to_date(
 
 
 def _stale(platform: Platform, batch: str, wanted: Sequence[str], version: str | None) -> dict[str, str]:
+    from tcell_assets.installation.operations import landed_content
     from tcell_assets.lake.schemas import TABLES
     from tcell_assets.lake.staleness import stale_tables
     from tcell_assets.landing.arrivals import scan_folder
-    from tcell_assets.operations import landed_content
 
     folder, lake = platform.configuration.data / batch, platform.storage.lake()
     content = landed_content(folder, lake, scan_folder(folder)) if folder.is_dir() else None
@@ -187,7 +187,7 @@ def _last_run_failed(platform: Platform, batch: str) -> bool:
 
 
 def _sum_up(platform: Platform) -> Outcome:
-    from tcell_assets.platform import RunFailedError
+    from tcell_assets.commands.platform import RunFailedError
 
     started = time.monotonic()
     try:

@@ -11,7 +11,7 @@ import dagster as dg
 
 from tcell_assets.cli import echo_table
 from tcell_assets.commands.simulate import write_screen
-from tcell_assets.progress import terminal_progress
+from tcell_assets.installation.progress import terminal_progress
 
 # Small enough for a laptop's first minutes; 10 epochs were enough here, 50 over-fit from epoch 16 on.
 GENES = 256
@@ -28,11 +28,11 @@ def demo_command() -> None:
     """
     import pandas as pd
 
-    from tcell_assets.assets.model import HELD_OUT_ACCURACY
-    from tcell_assets.configuration import load_configuration
-    from tcell_assets.platform import open_platform
-    from tcell_assets.science.position import worst_verdict
-    from tcell_assets.science.simulation import SimulationSettings, simulate_screen
+    from tcell_assets.commands.platform import open_platform
+    from tcell_assets.defs.assets.model import HELD_OUT_ACCURACY
+    from tcell_assets.installation.configuration import load_configuration
+    from tcell_assets.science.plates.position import worst_verdict
+    from tcell_assets.science.simulation.screen_simulation import SimulationSettings, simulate_screen
 
     started = time.monotonic()
     configuration = load_configuration()
@@ -74,7 +74,7 @@ def demo_command() -> None:
 
 
 def _metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
-    from tcell_assets.metadata import plain_metadata
+    from tcell_assets.defs.metadata import plain_metadata
 
     for event in result.get_asset_materialization_events():
         if event.asset_key == dg.AssetKey(asset):

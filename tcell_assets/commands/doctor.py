@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 if TYPE_CHECKING:
+    from tcell_assets.commands.platform import Platform
     from tcell_assets.lake.store import Lake
-    from tcell_assets.platform import Platform
 
 # A batch of 384 wells × 40 000 genes with everything made of it takes 0.2 GB; below this, runs soon fail.
 LEAST_FREE_GIB = 2.0
@@ -50,8 +50,8 @@ def doctor_command(deep: bool) -> None:
 
 def examine(deep: bool) -> Iterator[Finding]:
     """Yield the findings of every examination; one that fails is itself a finding, and the others go on."""
-    from tcell_assets.configuration import load_configuration
-    from tcell_assets.platform import open_platform
+    from tcell_assets.commands.platform import open_platform
+    from tcell_assets.installation.configuration import load_configuration
 
     yield from _packages()
     yield from _examined("torch", _compute)
@@ -99,7 +99,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _compute() -> Iterator[Finding]:
-    from tcell_assets.science.compute import resolve_compute
+    from tcell_assets.science.model.compute import resolve_compute
 
     compute = resolve_compute()
     yield Finding("ok", f"the network runs on {compute.device} in {compute.precision}: {compute.reason}")
@@ -179,7 +179,7 @@ def _models(platform: Platform, deep: bool) -> Iterator[Finding]:
     models = platform.storage.models()
     versions = models.versions()
     if deep:
-        from tcell_assets.science.trained_model import ModelError, load_model
+        from tcell_assets.science.model.trained_model import ModelError, load_model
 
         for version in versions:
             try:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tcell_assets.configuration import Configuration
-from tcell_assets.progress import terminal_progress
+from tcell_assets.installation.configuration import Configuration
+from tcell_assets.installation.progress import terminal_progress
 
 if TYPE_CHECKING:
     from upath import UPath
 
-    from tcell_assets.platform import Platform
+    from tcell_assets.commands.platform import Platform
 
 # The published script's name of the model file; here weights are safetensors with the same stems.
 PUBLISHED_MODEL_SUFFIXES = (".pt", ".pth")
@@ -65,11 +65,11 @@ def run_command(
 
     OUT_DIR becomes an installation of its own: `TCELL_HOME=OUT_DIR tcell ui` shows its assets and runs.
     """
+    from tcell_assets.commands.platform import open_platform, trained_version
+    from tcell_assets.defs.resources import TransformerCompute
     from tcell_assets.exports.published import write_published_outputs
     from tcell_assets.landing.importing import import_published_folder
-    from tcell_assets.platform import open_platform, trained_version
-    from tcell_assets.resources import TransformerCompute
-    from tcell_assets.science.trained_model import load_model
+    from tcell_assets.science.model.trained_model import load_model
 
     out_dir = out_dir.resolve()
     saved = saved_model(model_path or out_dir / "model.safetensors") if skip_train else None
@@ -130,7 +130,7 @@ def saved_model(path: Path) -> Path:
     Raises:
         click.ClickException: There is no model there, or not one that says its genes and scaler.
     """
-    from tcell_assets.science.trained_model import LAST_WEIGHTS, MANIFEST, WEIGHTS
+    from tcell_assets.science.model.trained_model import LAST_WEIGHTS, MANIFEST, WEIGHTS
 
     if (path / MANIFEST).exists():
         return path
@@ -161,8 +161,8 @@ def saved_model(path: Path) -> Path:
 
 def _register(platform: Platform, saved: Path) -> None:
     """Add the saved model to this installation's registry and make it current."""
-    from tcell_assets.science.gene_summary import load_reference, save_reference
-    from tcell_assets.science.trained_model import load_model, save_model
+    from tcell_assets.science.model.gene_summary import load_reference, save_reference
+    from tcell_assets.science.model.trained_model import load_model, save_model
 
     model = load_model(saved)
     reference = load_reference(saved)

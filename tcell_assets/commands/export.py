@@ -19,7 +19,7 @@ def export_command() -> None:
 @click.option("--umap/--no-umap", default=True, show_default=True, help="Compute UMAP coordinates too.")
 def h5ad_command(file: Path, umap: bool) -> None:
     """Write FILE (.h5ad) for scanpy and cellxgene: wells with metadata, quality, predictions, latents and maps."""
-    from tcell_assets.platform import open_platform
+    from tcell_assets.commands.platform import open_platform
 
     try:
         from tcell_assets.exports.annotated_data import ExportError, annotated_screen, write_annotated
@@ -43,10 +43,10 @@ def published_command(folder: Path) -> None:
 
     Distances are those of the tables; `tcell run` is the command that measures them as published.
     """
+    from tcell_assets.commands.platform import open_platform
     from tcell_assets.exports.annotated_data import ExportError, scored_batches
     from tcell_assets.exports.published import write_published_outputs
-    from tcell_assets.platform import open_platform
-    from tcell_assets.science.trained_model import load_model
+    from tcell_assets.science.model.trained_model import load_model
 
     with open_platform() as platform:
         lake, models = platform.storage.lake(), platform.storage.models()

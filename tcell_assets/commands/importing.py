@@ -18,7 +18,7 @@ def import_command(source: Path, data_folder: Path | None, replace: bool) -> Non
 
     Wells are named `<batch>_<plate>_<well>`. Every problem is reported at once and then nothing is written.
     """
-    from tcell_assets.configuration import load_configuration
+    from tcell_assets.installation.configuration import load_configuration
     from tcell_assets.landing.importing import import_published_folder
 
     target = data_folder or load_configuration().data

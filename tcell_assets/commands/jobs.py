@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tcell_assets.commands.output import summarize_batches
-from tcell_assets.progress import terminal_progress
+from tcell_assets.installation.progress import terminal_progress
 
 
 @click.command("ingest", epilog="Example:\n\n  tcell ingest tc1 tc2")
@@ -49,7 +49,7 @@ def score_command(batches: tuple[str, ...], model_version: str, importance_head:
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one hyper-parameter.")
 def train_command(preset: str, settings: tuple[str, ...]) -> None:
     """Train a model on every ingested batch that has targets."""
-    from tcell_assets.platform import open_platform, trained_version
+    from tcell_assets.commands.platform import open_platform, trained_version
 
     config = {"preset": preset, **dict(_parse_setting(setting) for setting in settings)}
     with open_platform() as platform, terminal_progress():
@@ -60,7 +60,7 @@ def train_command(preset: str, settings: tuple[str, ...]) -> None:
 @click.command("screen", epilog="Example:\n\n  tcell screen")
 def screen_command() -> None:
     """Sum up metabolites and genes over all scored batches."""
-    from tcell_assets.platform import open_platform
+    from tcell_assets.commands.platform import open_platform
 
     with open_platform() as platform:
         platform.run("screen")
@@ -106,7 +106,7 @@ def explain_command(gene_sets: str) -> None:
 
 def _run_once(job: str, config: dict[str, Any]) -> list[str]:
     """Run a job over the whole screen, print where its tables lie, and return what its checks say."""
-    from tcell_assets.platform import open_platform
+    from tcell_assets.commands.platform import open_platform
 
     with open_platform() as platform, terminal_progress():
         result = platform.run(job, config=config)
@@ -126,7 +126,7 @@ def _parse_setting(text: str) -> tuple[str, Any]:
 
 
 def _run_for_batches(job: str, batches: tuple[str, ...], config: dict[str, Any] | None = None) -> None:
-    from tcell_assets.platform import RunFailedError, open_platform
+    from tcell_assets.commands.platform import RunFailedError, open_platform
 
     with open_platform() as platform, terminal_progress():
         landed = platform.register_landed_batches()

@@ -10,8 +10,8 @@ import click
 from tcell_assets.cli import echo_table
 
 if TYPE_CHECKING:
+    from tcell_assets.commands.platform import Platform
     from tcell_assets.lake.models import Promotion
-    from tcell_assets.platform import Platform
 
 
 @click.group(
@@ -29,7 +29,7 @@ def models_command() -> None:
 @models_command.command("list")
 def list_command() -> None:
     """List every version, oldest first, with its training set, validation loss and the batches it scored."""
-    from tcell_assets.platform import open_platform
+    from tcell_assets.commands.platform import open_platform
 
     with open_platform() as platform:
         models = platform.storage.models()
@@ -54,7 +54,7 @@ def list_command() -> None:
 @click.option("--why", default="by hand", show_default=True, help="Kept with the promotion.")
 def promote_command(version: str, why: str) -> None:
     """Make VERSION the current model."""
-    from tcell_assets.platform import open_platform
+    from tcell_assets.commands.platform import open_platform
 
     with open_platform() as platform:
         models = platform.storage.models()
@@ -68,7 +68,7 @@ def promote_command(version: str, why: str) -> None:
 @click.option("--why", default="by hand", show_default=True, help="Kept with the step back.")
 def rollback_command(why: str) -> None:
     """Go back to the model before the current one; it is not promoted again by itself."""
-    from tcell_assets.platform import open_platform
+    from tcell_assets.commands.platform import open_platform
 
     with open_platform() as platform:
         _tell(platform, platform.storage.models().rollback(who=getpass.getuser(), why=why))
@@ -86,7 +86,7 @@ def scored_batches(platform: Platform) -> dict[str, list[str]]:
 def _row(
     platform: Platform, version: str, current: str | None, scored: dict[str, list[str]]
 ) -> dict[str, Any]:
-    from tcell_assets.science.trained_model import load_model
+    from tcell_assets.science.model.trained_model import load_model
 
     model = load_model(platform.storage.models().folder(version))
     validation = model.history.query("is_best and split == 'val'")["total"]
@@ -103,7 +103,7 @@ def _row(
 
 
 def _tell(platform: Platform, promotion: Promotion) -> None:
-    from tcell_assets.checks import report_stale_predictions
+    from tcell_assets.defs.checks import report_stale_predictions
 
     click.echo(f"{promotion.version} is current now; before: {promotion.previous or 'none'}")
     stale = report_stale_predictions(platform.instance, platform.storage.lake(), promotion.version)

@@ -36,8 +36,8 @@ def query_command(sql: str | None, tables: bool, output: str) -> None:
     """Answer one SELECT in DuckDB's SQL. Every asset is a table; batches stand together, with a column `batch`."""
     from upath import UPath
 
-    from tcell_assets.configuration import load_configuration
     from tcell_assets.exports.sql import QueryError, lake_datasets, run_query
+    from tcell_assets.installation.configuration import load_configuration
     from tcell_assets.lake.store import Lake
 
     if tables == (sql is not None):

@@ -12,8 +12,8 @@ def report_command(batches: tuple[str, ...]) -> None:
 
     It shows whatever has been materialized, needs no network and opens in any browser.
     """
-    from tcell_assets.assets.report import report_file
-    from tcell_assets.platform import open_platform
+    from tcell_assets.commands.platform import open_platform
+    from tcell_assets.defs.assets.report import report_file
 
     with open_platform() as platform:
         landed = platform.register_landed_batches()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from tcell_assets.science.simulation import SimulatedScreen
+    from tcell_assets.science.simulation.screen_simulation import SimulatedScreen
 
 # Beside the batch folders; a folder whose name starts with a dot or underscore is no batch.
 TRUTH_FOLDER = "_truth"
@@ -45,7 +45,7 @@ def simulate_command(
     replace: bool,
 ) -> None:
     """Write a simulated screen into DATA_FOLDER, one landing folder a batch, and its truth into DATA_FOLDER/_truth."""
-    from tcell_assets.science.simulation import SimulationSettings, simulate_screen
+    from tcell_assets.science.simulation.screen_simulation import SimulationSettings, simulate_screen
 
     settings = SimulationSettings(
         preset=preset,  # type: ignore[arg-type]  # click has checked the choice
@@ -69,9 +69,9 @@ def write_screen(screen: SimulatedScreen, data_folder: Path, counts: bool, repla
     """
     from upath import UPath
 
-    from tcell_assets.files import write_atomically
     from tcell_assets.landing.counts import CountMatrix
     from tcell_assets.landing.writing import write_landing_batch
+    from tcell_assets.system.files import write_atomically
 
     genes = tuple(screen.vst.columns)
     folders = []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from tcell_assets.configuration import Configuration, load_configuration
+from tcell_assets.installation.configuration import Configuration, load_configuration
 
 TOKEN_VARIABLE = "TCELL_UI_TOKEN"
 TOKEN_FILE = "ui_token"
@@ -40,7 +40,7 @@ def ui_command(port: int, host: str, read_only: bool, token: bool, origins: tupl
 
     Other web pages, other hosts and other origins are kept out.
     """
-    from tcell_assets.platform import open_platform
+    from tcell_assets.commands.platform import open_platform
     from tcell_assets.webserver.guard import door_of, is_loopback
 
     if not is_loopback(host) and not token:

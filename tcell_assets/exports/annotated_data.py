@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.exports.hits import HIT_CALLS, class_of_wells
-from tcell_assets.files import storage_errors, temporary_beside
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES
 from tcell_assets.lake.store import Lake
+from tcell_assets.system.files import storage_errors, temporary_beside
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -120,7 +120,7 @@ def _observed(lake: Lake, batches: Sequence[str]) -> pd.DataFrame:
 
 def _coordinates(lake: Lake, version: str, latents: pd.DataFrame, with_umap: bool) -> pd.DataFrame:
     """Places of the wells on the map, index `well_id`: the lake's map where it is this model's and whole."""
-    from tcell_assets.science.latent_map import fit_latent_map, project
+    from tcell_assets.science.screen.latent_map import fit_latent_map, project
 
     wanted = ["pca_1", "pca_2", *(["umap_1", "umap_2"] if with_umap else [])]
     if MAP in TABLES and lake.exists(MAP) and lake.lineage(MAP).model_version == version:

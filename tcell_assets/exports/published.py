@@ -14,11 +14,11 @@ import pyarrow as pa
 from upath import UPath
 
 from tcell_assets.exports.spreadsheet import without_formulas
-from tcell_assets.files import write_atomically
 from tcell_assets.lake.schemas import LATENT_COLUMNS
 from tcell_assets.lake.store import Lake
 from tcell_assets.science.figures import loss_curve
-from tcell_assets.science.trained_model import LAST_WEIGHTS, WEIGHTS, TrainedModel
+from tcell_assets.science.model.trained_model import LAST_WEIGHTS, WEIGHTS, TrainedModel
+from tcell_assets.system.files import write_atomically
 
 # The published file's name is misspelt; its users' scripts open it by that name.
 WELL_SCORES = ("well_activation_socres.csv", "well_activation_scores.csv")

@@ -25,9 +25,9 @@ from tcell_assets.exports.report_verdicts import batch_verdicts, screen_verdicts
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES, Column
 from tcell_assets.lake.store import Lake
-from tcell_assets.science.latent_map import fit_latent_map, project
-from tcell_assets.science.metabolite_scores import score_metabolites
-from tcell_assets.science.plate_geometry import row_number
+from tcell_assets.science.plates.plate_geometry import row_number
+from tcell_assets.science.screen.latent_map import fit_latent_map, project
+from tcell_assets.science.screen.metabolite_scores import score_metabolites
 
 HIT_CLASS = "hit_class"
 EVALUATION = "model_evaluation"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tcell_assets.science.evaluation import warnings_in_words
-from tcell_assets.science.position import CONSEQUENCES
+from tcell_assets.science.evaluation.model_evaluation import warnings_in_words
+from tcell_assets.science.plates.position import CONSEQUENCES
 
 UNKNOWN = "not judged"
 # From harmless to disqualifying.

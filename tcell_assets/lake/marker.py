@@ -6,7 +6,7 @@ from pathlib import Path
 
 from upath import UPath
 
-from tcell_assets.files import StorageError, is_local, storage_errors, write_atomically
+from tcell_assets.system.files import StorageError, is_local, storage_errors, write_atomically
 
 MARKER = ".tcell_storage"
 # In DAGSTER_HOME: the storage folders this installation has used, one a line.

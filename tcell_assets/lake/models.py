@@ -17,7 +17,7 @@ from typing import Any
 
 from upath import UPath
 
-from tcell_assets.files import (
+from tcell_assets.system.files import (
     StorageError,
     is_local,
     locked,

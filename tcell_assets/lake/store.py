@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upath import UPath
 
-from tcell_assets.files import StorageError, write_atomically
 from tcell_assets.lake.schemas import TABLES, SchemaError
+from tcell_assets.system.files import StorageError, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tcell_assets.files import is_leftover, temporary_beside
 from tcell_assets.landing.wells import batch_name_fault
+from tcell_assets.system.files import is_leftover, temporary_beside
 
 REPLACED_SUFFIX = ".replaced"
 

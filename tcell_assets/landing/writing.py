@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tcell_assets.files import storage_errors, synchronise_folder
 from tcell_assets.landing.counts import CountMatrix, detect_value_kind
 from tcell_assets.landing.files import SETTINGS_FILE, list_files
 from tcell_assets.landing.fingerprint import hash_files
@@ -22,6 +21,7 @@ from tcell_assets.landing.screen_settings import LandingLimits
 from tcell_assets.landing.targets import TARGETS
 from tcell_assets.landing.unfinished import REPLACED_SUFFIX, remove_staging, staging_folder
 from tcell_assets.landing.wells import batch_name_fault
+from tcell_assets.system.files import storage_errors, synchronise_folder
 
 PLATE_MAP_COLUMNS = ("plate", "well", "metabolite", "is_dmso", "cluster", "concentration", "sample_type")
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import click
 
-from tcell_assets.configuration import load_configuration
-from tcell_assets.resources import Storage
+from tcell_assets.defs.resources import Storage
+from tcell_assets.installation.configuration import load_configuration
 from tcell_assets.webserver.guard import Guard, door_of
 from tcell_assets.webserver.login import Login
 from tcell_assets.webserver.supervisor import WORKSPACE_FILE

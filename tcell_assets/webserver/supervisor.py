@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tcell_assets.processes import end_with_parent
+from tcell_assets.system.processes import end_with_parent
 
 WORKSPACE_FILE = Path(__file__).with_name("workspace.yaml")
 SECONDS_TO_STOP = 12.0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tcell_assets.platform import open_platform
+from tcell_assets.commands.platform import open_platform
 from tcell_assets_tests.small_screen import (
     configuration_in,
     rename_metabolite,

@@ -16,7 +16,7 @@ from upath import UPath
 from tcell_assets.cli import tcell
 from tcell_assets.commands.drop_in import saved_model
 from tcell_assets.lake.store import Lake
-from tcell_assets.science.simulation import simulate_expression_for
+from tcell_assets.science.simulation.screen_simulation import simulate_expression_for
 
 SAMPLE_SHEET = Path(__file__).parents[3] / "shared" / "real" / "tcell_screen_metadata"
 LATENT = [f"Latent_{index}" for index in range(32)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tcell_assets.platform import Platform, open_platform
+from tcell_assets.commands.platform import Platform, open_platform
 from tcell_assets_tests.small_screen import (
     configuration_in,
     rename_metabolite,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tcell_assets.commands.platform import Platform
 from tcell_assets.exports.sql import QueryError, lake_datasets, run_query
 from tcell_assets.lake.store import Lake
-from tcell_assets.platform import Platform
 from tcell_assets_tests.exports.conftest import HOSTILE_NAME
 
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
-from tcell_assets.files import StorageError
 from tcell_assets.lake.schemas import TABLES, SchemaError
 from tcell_assets.lake.store import Lake, Lineage, MissingTableError, content_hash
+from tcell_assets.system.files import StorageError
 
 
 @pytest.fixture

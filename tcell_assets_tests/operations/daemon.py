@@ -17,10 +17,10 @@ from typing import Any
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
-from tcell_assets.configuration import Configuration
+from tcell_assets.commands.platform import PROJECT_INSTANCE_SETTINGS, Platform
 from tcell_assets.definitions import build_defs
-from tcell_assets.platform import PROJECT_INSTANCE_SETTINGS, Platform
-from tcell_assets.resources import TransformerCompute
+from tcell_assets.defs.resources import TransformerCompute
+from tcell_assets.installation.configuration import Configuration
 from tcell_assets_tests.operations.small_installation import CORE, make_configuration
 
 # A loaded machine takes 20 s to start a run, and monitoring gives one that never starts two minutes.

@@ -16,13 +16,17 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from tcell_assets.configuration import Configuration, OperationSettings
+from tcell_assets.commands.platform import Platform
 from tcell_assets.definitions import build_defs
+from tcell_assets.defs.resources import TransformerCompute
+from tcell_assets.installation.configuration import Configuration, OperationSettings
 from tcell_assets.lake.staleness import INGESTED_TABLES, SCORED_TABLES
 from tcell_assets.landing.writing import write_landing_batch
-from tcell_assets.platform import Platform
-from tcell_assets.resources import TransformerCompute
-from tcell_assets.science.simulation import SimulatedScreen, SimulationSettings, simulate_screen
+from tcell_assets.science.simulation.screen_simulation import (
+    SimulatedScreen,
+    SimulationSettings,
+    simulate_screen,
+)
 
 # One training of it takes a second; what it predicts does not matter here.
 TINY_NETWORK: dict[str, Any] = {

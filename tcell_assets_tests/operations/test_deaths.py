@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 
-from tcell_assets.recovery import PROCESS_TAG
+from tcell_assets.installation.recovery import PROCESS_TAG
 from tcell_assets_tests.operations.daemon import Daemon, real_daemon
 from tcell_assets_tests.operations.small_installation import ingest, land, spoil, train, training
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from tcell_assets.defs.partitions import SCREENING_BATCHES
 from tcell_assets.lake.staleness import INGESTED_TABLES, SCORED_TABLES
-from tcell_assets.partitions import SCREENING_BATCHES
 from tcell_assets_tests.operations.daemon import Daemon, real_daemon
 from tcell_assets_tests.operations.small_installation import ingest, land, spoil, train
 

@@ -22,12 +22,12 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tcell_assets.configuration import Configuration
-from tcell_assets.files import is_leftover
+from tcell_assets.commands.platform import Platform, open_platform
+from tcell_assets.installation.configuration import Configuration
+from tcell_assets.installation.recovery import UNDER_WAY
 from tcell_assets.lake.schemas import TABLES
 from tcell_assets.lake.store import Lake
-from tcell_assets.platform import Platform, open_platform
-from tcell_assets.recovery import UNDER_WAY
+from tcell_assets.system.files import is_leftover
 from tcell_assets_tests.small_screen import configuration_in, simulate_into, train
 
 BATCHES = ("tc1", "tc2")
@@ -113,7 +113,7 @@ def damage_in(configuration: Configuration) -> list[str]:
     from upath import UPath
 
     from tcell_assets.lake.models import ModelRegistry
-    from tcell_assets.science.trained_model import load_model
+    from tcell_assets.science.model.trained_model import load_model
 
     found = []
     lake = Lake(UPath(configuration.storage) / "lake")

@@ -14,9 +14,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tcell_assets.commands.platform import Platform, RunFailedError
 from tcell_assets.definitions import build_defs
-from tcell_assets.partitions import SCREENING_BATCHES
-from tcell_assets.platform import Platform, RunFailedError
+from tcell_assets.defs.partitions import SCREENING_BATCHES
 from tcell_assets_tests.small_screen import configuration_in
 
 FOLDERS = 1000

@@ -14,11 +14,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from tcell_assets.commands.platform import Platform, open_platform
 from tcell_assets.definitions import build_defs
+from tcell_assets.installation.recovery import HOST_TAG, PROCESS_TAG, is_process_gone
+from tcell_assets.installation.run_launcher import LocalRunLauncher
 from tcell_assets.lake.models import ModelRegistry
-from tcell_assets.platform import Platform, open_platform
-from tcell_assets.recovery import HOST_TAG, PROCESS_TAG, is_process_gone
-from tcell_assets.run_launcher import LocalRunLauncher
 from tcell_assets_tests.small_screen import configuration_in
 
 KILLS = 50

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tcell_assets.platform import open_platform
+from tcell_assets.commands.platform import open_platform
 from tcell_assets_tests.small_screen import configuration_in, simulate_into
 
 INGEST = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tcell_assets.platform import open_platform
+from tcell_assets.commands.platform import open_platform
 from tcell_assets_tests.small_screen import configuration_in
 configuration = replace(configuration_in(Path(sys.argv[1])), data=Path(sys.argv[2]))
 with open_platform(configuration) as platform:

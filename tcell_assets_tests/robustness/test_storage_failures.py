@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 from upath import UPath
 
-from tcell_assets.files import StorageError, leftovers, locked, write_atomically
 from tcell_assets.lake.marker import KNOWN_STORAGES, require_known_storage
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.store import Lake, Lineage
 from tcell_assets.landing.fingerprint import content_hash
 from tcell_assets.landing.unfinished import sweep_unfinished_batches
 from tcell_assets.landing.writing import write_landing_batch
-from tcell_assets.science.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from tcell_assets.science.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from tcell_assets.system.files import StorageError, leftovers, locked, write_atomically
 
 DISK_BYTES = 512 * 1024
 Write = Callable[[Path, int], object]
@@ -123,7 +123,7 @@ _WRITE_UNDER_A_LIMIT = """
 import resource, sys
 from pathlib import Path
 from tcell_assets_tests.robustness.test_storage_failures import KINDS, FEW, MANY
-from tcell_assets.files import StorageError
+from tcell_assets.system.files import StorageError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     KINDS[sys.argv[1]](Path(sys.argv[2]), MANY)
@@ -212,7 +212,7 @@ def test_half_a_model_of_a_killed_run_is_a_leftover_and_that_of_a_living_one_is_
 _HOLD = """
 import sys, time
 from pathlib import Path
-from tcell_assets.files import locked
+from tcell_assets.system.files import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

@@ -17,7 +17,7 @@ from tcell_assets_tests.robustness.kill_storm import forked
 from tcell_assets_tests.small_screen import NARROW
 
 if TYPE_CHECKING:
-    from tcell_assets.science.training import Progress, TrainingData
+    from tcell_assets.science.model.training import Progress, TrainingData
 
 KILLS = 10
 EPOCHS = 120
@@ -33,7 +33,7 @@ def training_data() -> TrainingData:
     import numpy as np
     import pandas as pd
 
-    from tcell_assets.science.training import TrainingData
+    from tcell_assets.science.model.training import TrainingData
 
     chance = np.random.default_rng(0)
     targets = chance.normal(size=(WELLS, 4))
@@ -52,9 +52,9 @@ def train_in(folder: Path, kill_after: float | None) -> None:
     """Train with checkpoints in `folder`; after the first epoch wait so many seconds and kill this process."""
     import torch
 
-    from tcell_assets.science.compute import resolve_compute
-    from tcell_assets.science.settings import settings_for_preset
-    from tcell_assets.science.training import train
+    from tcell_assets.science.model.compute import resolve_compute
+    from tcell_assets.science.model.settings import settings_for_preset
+    from tcell_assets.science.model.training import train
 
     torch.set_num_threads(1)
     with (folder / FINISHED_EPOCHS).open("w", buffering=1) as log:

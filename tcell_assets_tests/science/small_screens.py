@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tcell_assets.science.compute import Compute
-from tcell_assets.science.settings import TrainingSettings, settings_for_preset
-from tcell_assets.science.trained_model import TrainedModel
-from tcell_assets.science.training import TrainingData, train
+from tcell_assets.science.model.compute import Compute
+from tcell_assets.science.model.settings import TrainingSettings, settings_for_preset
+from tcell_assets.science.model.trained_model import TrainedModel
+from tcell_assets.science.model.training import TrainingData, train
 
 ONE_THREAD = Compute(threads=1)
 SMALL_NETWORK = {"d_model": 16, "heads": 2, "layers": 2, "feed_forward": 32, "latent": 8}

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from benchmarks.driver_genes import driver_gene_areas
-from tcell_assets.science.attribution import dmso_baseline, hit_drivers, integrated_gradients
-from tcell_assets.science.gene_importance import rank_genes
-from tcell_assets.science.scoring import ScoringError, score_wells
-from tcell_assets.science.settings import REGRESSION_TARGETS
-from tcell_assets.science.trained_model import TrainedModel
+from tcell_assets.science.model.attribution import dmso_baseline, integrated_gradients
+from tcell_assets.science.model.gene_importance import rank_genes
+from tcell_assets.science.model.scoring import ScoringError, score_wells
+from tcell_assets.science.model.settings import REGRESSION_TARGETS
+from tcell_assets.science.model.trained_model import TrainedModel
+from tcell_assets.science.screen.hit_drivers import hit_drivers
 from tcell_assets_tests.science.numpy_network import numpy_forward
 from tcell_assets_tests.science.small_screens import (
     ONE_THREAD,

@@ -9,8 +9,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score, roc_auc_score
 
-from tcell_assets.science.baselines import compare_with_linear_baselines
-from tcell_assets.science.scoring import score_wells
+from tcell_assets.science.evaluation.baselines import compare_with_linear_baselines
+from tcell_assets.science.model.scoring import score_wells
 from tcell_assets_tests.science.small_screens import ONE_THREAD, expression_frame, small_model, small_screen
 
 DATA = small_screen(wells=200)

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.calibration import (
+from tcell_assets.science.evaluation.calibration import (
     calibrate_out_of_fold,
     calibrated_probability,
     fit_temperature,
     logits_of,
 )
-from tcell_assets.science.prediction_metrics import calibration_error
+from tcell_assets.science.evaluation.prediction_metrics import calibration_error
 
 
 def overconfident_screen(wells: int = 4000, temperature: float = 3.0) -> tuple[np.ndarray, np.ndarray]:

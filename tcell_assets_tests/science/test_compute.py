@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from tcell_assets.science import compute as compute_module
-from tcell_assets.science.compute import CPU_BF16_GAIN, Compute, ComputeError, resolve_compute
+from tcell_assets.science.model import compute as compute_module
+from tcell_assets.science.model.compute import CPU_BF16_GAIN, Compute, ComputeError, resolve_compute
 
 no_cuda_here = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 cuda_here = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
@@ -84,8 +84,8 @@ def test_a_gpu_computes_whole_batches() -> None:
 
 
 def test_settings_compute_and_model_files_are_importable_without_torch() -> None:
-    modules = (
-        "tcell_assets.science.settings, tcell_assets.science.compute, tcell_assets.science.trained_model"
+    modules = ", ".join(
+        f"tcell_assets.science.model.{name}" for name in ("settings", "compute", "trained_model")
     )
     check = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True)
@@ -94,7 +94,7 @@ def test_settings_compute_and_model_files_are_importable_without_torch() -> None
 def test_a_session_does_not_load_pytorchs_compiler() -> None:
     """It takes 4 s a process, and putting determinism back by itself would load it."""
     code = (
-        "import sys\nfrom tcell_assets.science.compute import Compute\n"
+        "import sys\nfrom tcell_assets.science.model.compute import Compute\n"
         "with Compute(threads=1).session(): pass\nassert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

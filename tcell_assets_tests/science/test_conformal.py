@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.conformal import conformal_radii, conformal_radius, with_intervals
-from tcell_assets.science.evaluation import EvaluationData, out_of_fold_predictions
-from tcell_assets.science.evaluation_ladder import baseline_ladder
-from tcell_assets.science.simulation import SimulationSettings, simulate_screen
+from tcell_assets.science.evaluation.conformal import conformal_radii, conformal_radius, with_intervals
+from tcell_assets.science.evaluation.evaluation_ladder import baseline_ladder
+from tcell_assets.science.evaluation.model_evaluation import EvaluationData, out_of_fold_predictions
+from tcell_assets.science.simulation.screen_simulation import SimulationSettings, simulate_screen
 
 
 def test_the_radius_is_the_residual_of_the_promised_rank() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tcell_assets.science.count_table import counts_from_table, counts_to_table
+from tcell_assets.science.counts.count_table import counts_from_table, counts_to_table
 
 
 def test_counts_come_back_with_genes_never_seen_and_wells_without_a_count() -> None:

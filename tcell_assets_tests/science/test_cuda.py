@@ -9,12 +9,12 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from tcell_assets.science.attribution import integrated_gradients
-from tcell_assets.science.compute import Compute
-from tcell_assets.science.scoring import WellScores, score_wells
-from tcell_assets.science.settings import NetworkSettings
-from tcell_assets.science.trained_model import TrainedModel
-from tcell_assets.science.training import Progress, train
+from tcell_assets.science.model.attribution import integrated_gradients
+from tcell_assets.science.model.compute import Compute
+from tcell_assets.science.model.scoring import WellScores, score_wells
+from tcell_assets.science.model.settings import NetworkSettings
+from tcell_assets.science.model.trained_model import TrainedModel
+from tcell_assets.science.model.training import Progress, train
 from tcell_assets_tests.science.small_screens import (
     ONE_THREAD,
     expression_frame,

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.design_audit import audit_design
-from tcell_assets.science.simulation import PresetName, SimulationSettings, simulate_screen
+from tcell_assets.science.plates.design_audit import audit_design
+from tcell_assets.science.simulation.screen_simulation import PresetName, SimulationSettings, simulate_screen
 from tcell_assets_tests.science.published_screen import published_wells
 
 SCORES = ["tscore", "cytotrace", "pseudotime", "activation_score"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.enrichment import bundled_gene_sets, enrich_ranking, read_gene_sets
+from tcell_assets.science.screen.enrichment import bundled_gene_sets, enrich_ranking, read_gene_sets
 
 SETS = {
     "raised": [f"UP{i}" for i in range(20)],

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.ensemble import combine_members
+from tcell_assets.science.model.ensemble import combine_members
 
 
 def member(shift: float, order: slice = slice(None)) -> pd.DataFrame:

@@ -10,7 +10,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score, roc_auc_score
 
-from tcell_assets.science.evaluation import (
+from tcell_assets.science.evaluation.evaluation_ladder import FitPredict, FoldWells, baseline_ladder
+from tcell_assets.science.evaluation.model_evaluation import (
     RESIDUAL_METRIC,
     EvaluationData,
     ladder_metrics,
@@ -19,8 +20,7 @@ from tcell_assets.science.evaluation import (
     warnings_in_words,
     without_position,
 )
-from tcell_assets.science.evaluation_ladder import FitPredict, FoldWells, baseline_ladder
-from tcell_assets.science.simulation import PresetName, SimulationSettings, simulate_screen
+from tcell_assets.science.simulation.screen_simulation import PresetName, SimulationSettings, simulate_screen
 
 TARGET_COLUMNS = {"tscore", "cytotrace", "pseudotime", "is_activated", "activation_score"}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.folds import ALWAYS_TRAINING, assign_folds, replicate_leakage
+from tcell_assets.science.evaluation.folds import ALWAYS_TRAINING, assign_folds, replicate_leakage
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.gene_importance import importance_stability, rank_genes
+from tcell_assets.science.model.gene_importance import importance_stability, rank_genes
 
 
 def table(saliency: np.ndarray, **changed: object) -> pd.DataFrame:

@@ -10,10 +10,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tcell_assets.science.hit_calling import HIT_CLASSES, HitRule, call_hits
-from tcell_assets.science.position import adjust_for_position
-from tcell_assets.science.principal_components import principal_component_features
-from tcell_assets.science.simulation import PresetName, SimulatedScreen, SimulationSettings, simulate_screen
+from tcell_assets.science.plates.position import adjust_for_position
+from tcell_assets.science.screen.hit_calling import HIT_CLASSES, HitRule, call_hits
+from tcell_assets.science.screen.principal_components import principal_component_features
+from tcell_assets.science.simulation.screen_simulation import (
+    PresetName,
+    SimulatedScreen,
+    SimulationSettings,
+    simulate_screen,
+)
 
 SEEDS = (0, 1, 2, 3, 4)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
-from tcell_assets.science.latent_map import LatentMap, fit_latent_map, project
+from tcell_assets.science.screen.latent_map import LatentMap, fit_latent_map, project
 
 
 def latents(wells: int = 90, seed: int = 0) -> pd.DataFrame:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tcell_assets.science.linear_models import RIDGE_PENALTIES, fit_linear_heads
-from tcell_assets.science.scoring import score_wells
-from tcell_assets.science.settings import TARGETS, SettingsError
-from tcell_assets.science.training import split_wells, train
+from tcell_assets.science.model.linear_models import RIDGE_PENALTIES, fit_linear_heads
+from tcell_assets.science.model.scoring import score_wells
+from tcell_assets.science.model.settings import TARGETS, SettingsError
+from tcell_assets.science.model.training import split_wells, train
 from tcell_assets_tests.science.small_screens import (
     ONE_THREAD,
     expression_frame,

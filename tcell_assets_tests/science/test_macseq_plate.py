@@ -8,9 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.position import position_audit
-from tcell_assets.science.variance_stabilization import KEEP_ALL_GENES, fit_variance_stabilization, transform
-from tcell_assets.science.well_quality import plate_qc, well_qc
+from tcell_assets.science.counts.variance_stabilization import (
+    KEEP_ALL_GENES,
+    fit_variance_stabilization,
+    transform,
+)
+from tcell_assets.science.plates.position import position_audit
+from tcell_assets.science.plates.well_quality import plate_qc, well_qc
 from tcell_assets_tests.science.published_screen import REAL
 
 STAUROSPORINE = ("Staurosporine_0.1", "Staurosporine_1", "Staurosporine_10")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from tcell_assets.science.metabolite_scores import score_metabolites
+from tcell_assets.science.screen.metabolite_scores import score_metabolites
 
 WELLS = pd.DataFrame(
     {

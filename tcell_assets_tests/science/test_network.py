@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from tcell_assets.science.network import Dropout, ExpressionTransformer, FullAttention, forward_operations
-from tcell_assets.science.settings import NetworkSettings, SettingsError
+from tcell_assets.science.model.network import (
+    Dropout,
+    ExpressionTransformer,
+    FullAttention,
+    forward_operations,
+)
+from tcell_assets.science.model.settings import NetworkSettings, SettingsError
 from tcell_assets_tests.science.numpy_network import numpy_forward
 
 GENES, WELLS = 96, 5

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tcell_assets.science.phenotype_correlation import phenotype_correlation
+from tcell_assets.science.screen.phenotype_correlation import phenotype_correlation
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.plate_figures import plate_heat_maps
-from tcell_assets.science.simulation import SimulationSettings, simulate_screen
+from tcell_assets.science.plates.plate_figures import plate_heat_maps
+from tcell_assets.science.simulation.screen_simulation import SimulationSettings, simulate_screen
 
 
 def picture(png: bytes) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.plate_geometry import is_edge, plate_shape, row_letter, row_number
+from tcell_assets.science.plates.plate_geometry import is_edge, plate_shape, row_letter, row_number
 
 
 def test_row_letters_count_from_a() -> None:

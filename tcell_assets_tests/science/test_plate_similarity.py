@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.plate_similarity import plate_similarity, suspected_swaps
-from tcell_assets.science.simulation import PresetName, SimulationSettings, simulate_screen
+from tcell_assets.science.plates.plate_similarity import plate_similarity, suspected_swaps
+from tcell_assets.science.simulation.screen_simulation import PresetName, SimulationSettings, simulate_screen
 from tcell_assets_tests.science.published_screen import published_wells
 
 SCORES = ["tscore", "cytotrace", "pseudotime"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tcell_assets.science.position import (
+from tcell_assets.science.plates.position import (
     Adjustment,
     PositionThresholds,
     adjust_for_position,
@@ -17,7 +17,12 @@ from tcell_assets.science.position import (
     resolve_adjustment,
     worst_verdict,
 )
-from tcell_assets.science.simulation import PresetName, SimulatedScreen, SimulationSettings, simulate_screen
+from tcell_assets.science.simulation.screen_simulation import (
+    PresetName,
+    SimulatedScreen,
+    SimulationSettings,
+    simulate_screen,
+)
 from tcell_assets_tests.science.published_screen import published_wells
 
 FAST = PositionThresholds(trees=30, permutations=99)

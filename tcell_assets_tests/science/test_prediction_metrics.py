@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from tcell_assets.science import prediction_metrics as own
+from tcell_assets.science.evaluation import prediction_metrics as own
 
 # Sums of a few hundred float64 terms.
 TOLERANCE = 1e-10

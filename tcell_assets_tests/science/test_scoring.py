@@ -11,11 +11,17 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from tcell_assets.science.compute import Compute
-from tcell_assets.science.gene_importance import rank_genes
-from tcell_assets.science.scoring import ScoringError, WellScores, resolve_head, score_chunks, score_wells
-from tcell_assets.science.trained_model import ModelError, TrainedModel
-from tcell_assets.science.training import train
+from tcell_assets.science.model.compute import Compute
+from tcell_assets.science.model.gene_importance import rank_genes
+from tcell_assets.science.model.scoring import (
+    ScoringError,
+    WellScores,
+    resolve_head,
+    score_chunks,
+    score_wells,
+)
+from tcell_assets.science.model.trained_model import ModelError, TrainedModel
+from tcell_assets.science.model.training import train
 from tcell_assets_tests.science.numpy_network import numpy_forward
 from tcell_assets_tests.science.small_screens import (
     ONE_THREAD,
@@ -304,7 +310,7 @@ def test_bf16_agrees_with_fp32_across_wells_on_a_trained_model() -> None:
 
 SCORE_100_000_WELLS = """
 import numpy as np, pandas as pd
-from tcell_assets.science.scoring import score_chunks
+from tcell_assets.science.model.scoring import score_chunks
 from tcell_assets_tests.peak_memory import peak_kib
 from tcell_assets_tests.science.small_screens import ONE_THREAD, small_model, small_screen
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tcell_assets.science.settings import (
+from tcell_assets.science.model.settings import (
     NetworkSettings,
     SettingsError,
     TrainingSettings,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.simulation import (
+from tcell_assets.science.simulation.screen_simulation import (
     PRESETS,
     PresetName,
     SimulatedScreen,

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from upath import UPath
 
-from tcell_assets.science.trained_model import (
+from tcell_assets.science.model.trained_model import (
     ModelError,
     TrainedModel,
     align_genes,

@@ -15,19 +15,19 @@ import pandas as pd
 import pytest
 import torch
 
-from tcell_assets.science.checkpoint import (
+from tcell_assets.science.model.checkpoint import (
     KEPT,
     Checkpoint,
     checkpoint_path,
     read_checkpoint,
     write_checkpoint,
 )
-from tcell_assets.science.compute import Compute
-from tcell_assets.science.network import ExpressionTransformer, NetworkOutput
-from tcell_assets.science.scoring import score_wells
-from tcell_assets.science.settings import SettingsError
-from tcell_assets.science.trained_model import TrainedModel
-from tcell_assets.science.training import Progress, TrainingData, TrainingError, split_wells, train
+from tcell_assets.science.model.compute import Compute
+from tcell_assets.science.model.network import ExpressionTransformer, NetworkOutput
+from tcell_assets.science.model.scoring import score_wells
+from tcell_assets.science.model.settings import SettingsError
+from tcell_assets.science.model.trained_model import TrainedModel
+from tcell_assets.science.model.training import Progress, TrainingData, TrainingError, split_wells, train
 from tcell_assets_tests.science.numpy_network import numpy_forward
 from tcell_assets_tests.science.small_screens import (
     ONE_THREAD,
@@ -284,7 +284,7 @@ class TestRepeatability:
 KILLED_TRAINING = """
 import os, signal, sys
 from pathlib import Path
-from tcell_assets.science.training import train
+from tcell_assets.science.model.training import train
 from tcell_assets_tests.science.small_screens import ONE_THREAD, small_screen, small_settings
 
 def kill(progress):

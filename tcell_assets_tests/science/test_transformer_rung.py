@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tcell_assets.science.evaluation import EvaluationData, out_of_fold_predictions
-from tcell_assets.science.simulation import SimulationSettings, simulate_screen
-from tcell_assets.science.transformer_rung import transformer_rung
+from tcell_assets.science.evaluation.model_evaluation import EvaluationData, out_of_fold_predictions
+from tcell_assets.science.evaluation.transformer_rung import transformer_rung
+from tcell_assets.science.simulation.screen_simulation import SimulationSettings, simulate_screen
 from tcell_assets_tests.science.small_screens import ONE_THREAD, small_settings
 
 SCREEN = simulate_screen(SimulationSettings(n_genes=32, n_plates=1, seed=2))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from tcell_assets.science.variance_stabilization import (
+from tcell_assets.science.counts.variance_stabilization import (
     KEEP_ALL_GENES,
     GeneFilter,
     VarianceStabilization,

@@ -6,8 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.simulation import PresetName, SimulatedScreen, SimulationSettings, simulate_screen
-from tcell_assets.science.well_quality import WELL_QC_COLUMNS, WellQualityThresholds, plate_qc, well_qc
+from tcell_assets.science.plates.well_quality import WELL_QC_COLUMNS, WellQualityThresholds, plate_qc, well_qc
+from tcell_assets.science.simulation.screen_simulation import (
+    PresetName,
+    SimulatedScreen,
+    SimulationSettings,
+    simulate_screen,
+)
 
 
 @pytest.fixture(scope="module")

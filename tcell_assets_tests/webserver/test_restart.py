@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 import requests
 
-from tcell_assets.platform import open_platform
+from tcell_assets.commands.platform import open_platform
 from tcell_assets_tests.small_screen import NARROW, configuration_in, simulate_into
 from tcell_assets_tests.webserver.test_ui import Ui, _family, _living, _started
 

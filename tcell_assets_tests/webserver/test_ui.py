@@ -25,7 +25,7 @@ import urllib3
 from click.testing import CliRunner
 
 from tcell_assets.commands.ui import TOKEN_VARIABLE, ui_command
-from tcell_assets.partitions import SCREENING_BATCHES
+from tcell_assets.defs.partitions import SCREENING_BATCHES
 from tcell_assets_tests.webserver.conftest import free_port
 
 TOKEN = "a-token-of-the-tests"

@@ -1,0 +1,153 @@
+"""One installation as the shell uses it: its Dagster instance, its definitions, and runs in this process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from tcell_assets.definitions import build_defs
+from tcell_assets.defs.partitions import register_batches
+from tcell_assets.defs.resources import Storage
+from tcell_assets.installation.configuration import Configuration, load_configuration
+from tcell_assets.installation.recovery import ask_again_for_retries, end_dead_runs, process_tags
+from tcell_assets.lake.schemas import TABLES
+from tcell_assets.landing.fingerprint import list_batches
+from tcell_assets.landing.unfinished import sweep_unfinished_batches
+
+# A new installation (the folder `tcell run` writes to, say) starts with the project's own instance settings.
+PROJECT_INSTANCE_SETTINGS = Path(__file__).resolve().parents[2] / "storage" / "dagster.yaml"
+
+# Every step's start and end would drown the progress bar; what a run logged is in the UI.
+_QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunFailedError(RuntimeError):
+    """A run failed; the message is the step's own."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """An installation, its instance and its definitions."""
+
+    configuration: Configuration
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+
+    @property
+    def storage(self) -> Storage:
+        """The lake and the models."""
+        return Storage(root=self.configuration.storage)
+
+    def clear_up(self) -> None:
+        """End runs whose process was killed, ask for missed retries, delete temporary files of killed writers."""
+        end_dead_runs(self.instance)
+        ask_again_for_retries(self.instance)
+        self.storage.sweep()
+        sweep_unfinished_batches(self.configuration.data)
+
+    def register_landed_batches(self) -> list[str]:
+        """Make every batch folder of the landing zone a partition and return all of them."""
+        landed = list(list_batches(self.configuration.data).batches)
+        register_batches(self.instance, landed)
+        return landed
+
+    def assets_of(self, job: str) -> list[str]:
+        """Return the assets that a job makes, sorted."""
+        layer = self.definitions.resolve_job_def(job).asset_layer
+        return sorted(key.to_user_string() for key in layer.selected_asset_keys)
+
+    def forget_other_batches(self, batches: Sequence[str]) -> None:
+        """Remove tables of batches that are not among `batches`, so that screen tables hold these and no others."""
+        lake = self.storage.lake()
+        for asset, table in TABLES.items():
+            for batch in lake.batches(asset) if table.partitioned else []:
+                if batch not in batches:
+                    lake.path(asset, batch).unlink()
+
+    def run(
+        self,
+        job: str,
+        batch: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        selection: list[str] | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job in this process, recorded in the instance like any other run.
+
+        Raises:
+            RunFailedError: A step failed.
+        """
+        definition = self.definitions.resolve_job_def(job)
+        result = definition.execute_in_process(
+            run_config={**_QUIET, **(config or {})},
+            instance=self.instance,
+            partition_key=batch,
+            asset_selection=[dg.AssetKey(asset) for asset in selection] if selection else None,
+            tags=process_tags(),
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailedError(failure_message(result))
+        return result
+
+
+def trained_version(result: dg.ExecuteInProcessResult) -> str:
+    """Return the version that a run of the train job made, current or not."""
+    (event,) = [
+        event
+        for event in result.asset_materializations_for_node("train_model")
+        if event.asset_key == dg.AssetKey("trained_model")
+    ]
+    return str(event.metadata["model_version"].value)
+
+
+def failure_message(result: dg.ExecuteInProcessResult) -> str:
+    """Return what the failed step said, without Dagster's wrapping."""
+    messages = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            if failure.user_failure_data is not None and failure.user_failure_data.description:
+                messages.append(failure.user_failure_data.description)
+            elif failure.error is not None:
+                root = failure.error
+                while root.cause is not None:
+                    root = root.cause
+                messages.append(root.message.strip())
+    return "\n".join(messages) or f"run {result.run_id} failed before its first step; see the UI"
+
+
+@contextmanager
+def _dagster_home(folder: Path) -> Iterator[None]:
+    """Set DAGSTER_HOME, where Dagster and the storage's marker look for it, for the block alone."""
+    before = os.environ.get("DAGSTER_HOME")
+    os.environ["DAGSTER_HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("DAGSTER_HOME", None)
+        else:
+            os.environ["DAGSTER_HOME"] = before
+
+
+@contextmanager
+def open_platform(
+    configuration: Configuration | None = None, resources: Mapping[str, object] | None = None
+) -> Iterator[Platform]:
+    """Yield an installation with its persistent instance in DAGSTER_HOME; `resources` replace its own."""
+    configuration = configuration or load_configuration()
+    configuration.dagster_home.mkdir(parents=True, exist_ok=True)
+    instance_settings = configuration.dagster_home / "dagster.yaml"
+    if not instance_settings.exists():
+        shutil.copyfile(PROJECT_INSTANCE_SETTINGS, instance_settings)
+    with _dagster_home(configuration.dagster_home), dg.DagsterInstance.get() as instance:
+        platform = Platform(configuration, instance, build_defs(configuration, resources))
+        platform.clear_up()
+        yield platform

@@ -1,0 +1,1 @@
+"""All that Dagster loads: assets by group, checks, jobs, sensors, schedules, resources."""

@@ -1,0 +1,312 @@
+"""How good the model is on wells it has not seen, against plainer models, and how much its seeds disagree."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import dagster as dg
+from pydantic import Field
+from upath import UPath
+
+from tcell_assets.defs.assets.model import MODEL, TrainingConfig
+from tcell_assets.defs.assets.model_input import (
+    evaluation_input,
+    save_fit,
+    training_input,
+    training_reference,
+)
+from tcell_assets.defs.assets.uncertainty import INTERVAL_MODEL, INTERVAL_SCHEME, settings_hash
+from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
+from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
+from tcell_assets.installation.progress import progress_of
+from tcell_assets.lake.schemas import TABLES
+from tcell_assets.science.model.settings import LABEL_TARGET, TrainingSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tcell_assets.lake.models import ModelRegistry
+    from tcell_assets.science.evaluation.folds import Scheme
+
+OWNERS = ["team:computational-biology"]
+
+ABOVE_CHECK = "transformer_above_plainer_models"
+COVERAGE_CHECK = "intervals_cover_as_stated"
+COVERAGE_TOLERANCE = 0.03
+
+
+class EvaluationConfig(dg.Config):
+    """What is held out, and which network is evaluated."""
+
+    schemes: list[str] = Field(
+        default=[],
+        description="what to hold out: random, leave_metabolite_out, leave_plate_out, leave_batch_out; empty takes "
+        "every one for which the screen has enough groups",
+    )
+    n_folds: int = Field(default=5, ge=2, description="folds of random and leave_metabolite_out")
+    training: TrainingConfig | None = Field(
+        default=None, description="settings of the network; by default those of the current model"
+    )
+    members: int = Field(
+        default=1,
+        ge=1,
+        description="networks, each of its own seed, averaged in one prediction; prediction intervals of the current "
+        "model need 1, since an average errs less than one network",
+    )
+    draws: int = Field(default=1000, ge=1, description="bootstrap draws over metabolites")
+    level: float = Field(default=0.95, gt=0, lt=1, description="of the confidence intervals of metrics")
+    interval_level: float = Field(default=0.9, gt=0, lt=1, description="coverage of the prediction intervals")
+    seed: int = Field(default=614, ge=0, description="of the folds, the forests and the bootstrap")
+
+
+class EnsembleConfig(dg.Config):
+    """How many seeds an ensemble has."""
+
+    members: int = Field(default=5, ge=2, description="models, the current one included")
+
+
+@dg.multi_asset(
+    name="evaluate_models",
+    outs={
+        asset: table_out(asset, MODEL, OWNERS)
+        for asset in (
+            "evaluation_predictions",
+            "model_evaluation",
+            "model_comparison",
+            "prediction_intervals",
+        )
+    },
+    check_specs=[
+        dg.AssetCheckSpec(
+            ABOVE_CHECK,
+            asset="model_comparison",
+            description="With metabolites held out the Transformer is above PCA + ridge and above position alone for "
+            "every score and the label.",
+        ),
+        dg.AssetCheckSpec(
+            COVERAGE_CHECK,
+            asset="prediction_intervals",
+            description="Intervals of the Transformer cover held-out metabolites within 3 points of the stated level.",
+        ),
+    ],
+    deps=["trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc"],
+    op_tags=GPU_OP_TAGS,
+    pool=GPU_POOL,
+)
+def evaluate_models(
+    context: dg.AssetExecutionContext,
+    config: EvaluationConfig,
+    storage: Storage,
+    compute: TransformerCompute,
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    """Train the whole ladder on every fold, predict what was held out, and compare."""
+    import pandas as pd
+
+    from tcell_assets.science.evaluation.calibration import calibrate_out_of_fold
+    from tcell_assets.science.evaluation.conformal import conformal_radii
+    from tcell_assets.science.evaluation.evaluation_ladder import baseline_ladder
+    from tcell_assets.science.evaluation.model_evaluation import (
+        ladder_metrics,
+        out_of_fold_predictions,
+        paired_differences,
+    )
+
+    settings, n_genes = _evaluated_network(storage.models(), config.training)
+    data, batch_hashes = evaluation_input(storage.lake(), settings, n_genes)
+    schemes, n_folds, left_out = _possible_schemes(data.wells, config)
+    if left_out:
+        context.log.warning(f"left out, the screen has too few groups: {'; '.join(left_out)}")
+    seeds = [settings.seed + number for number in range(config.members)]
+    ladder = baseline_ladder(data.depth is not None, config.seed)
+    ladder[INTERVAL_MODEL] = compute.rung(settings, seeds)
+    with progress_of(context.log.info, "evaluating", n_folds * len(ladder), "fits") as bar:
+        predictions = out_of_fold_predictions(
+            data,
+            ladder,
+            schemes,
+            n_folds=config.n_folds,
+            seed=config.seed,
+            on_progress=_count_fits(bar.wells_done),
+        )
+    drawn: dict[str, Any] = {"draws": config.draws, "level": config.level, "seed": config.seed}
+    calibrated = calibrate_out_of_fold(predictions, data.wells)
+    metrics = ladder_metrics(predictions, data.wells, **drawn).assign(calibrated=False)
+    of_label = ladder_metrics(calibrated, data.wells, **drawn).assign(calibrated=True)
+    metrics = pd.concat([metrics, of_label[of_label["target"] == LABEL_TARGET]], ignore_index=True)
+    differences = paired_differences(predictions, data.wells, INTERVAL_MODEL, **drawn)
+    intervals = conformal_radii(predictions, data.wells, level=config.interval_level)
+    tables = {
+        "evaluation_predictions": predictions.assign(
+            calibrated_probability=calibrated["activation_probability"], temperature=calibrated["temperature"]
+        ),
+        "model_evaluation": metrics,
+        "model_comparison": differences,
+        "prediction_intervals": intervals.assign(
+            n_members=config.members, settings_hash=settings_hash(settings)
+        ),
+    }
+    headline = metrics[metrics["metric"].isin(["r2", "auroc"]) & ~metrics["calibrated"]]
+    shown = {
+        "schemes": ", ".join(schemes),
+        "schemes_left_out": "; ".join(left_out) or "none",
+        "wells": len(data.wells),
+        "preset": settings.preset,
+        "epochs": settings.epochs,
+        "members": config.members,
+        "preview": preview(headline[["scheme", "model", "target", "metric", "value", "low", "high"]], 120),
+    }
+    for asset, table in tables.items():
+        columns = [column.name for column in TABLES[asset].columns]
+        yield table_result(asset, table[columns], shown, training_batches=batch_hashes)
+    yield _above_check(differences)
+    yield _coverage_check(intervals, config.interval_level)
+
+
+def _evaluated_network(
+    models: "ModelRegistry", training: TrainingConfig | None
+) -> tuple[TrainingSettings, int | None]:
+    """The settings to evaluate, and how many genes batches of counts are modelled with."""
+    current = models.current()
+    if training is not None or current is None:
+        chosen = training or TrainingConfig()
+        return chosen.settings(), chosen.n_genes
+    manifest = models.manifest(current)
+    return TrainingSettings.from_json(manifest["settings"]), len(manifest["genes"])
+
+
+def _possible_schemes(
+    wells: "pd.DataFrame", config: EvaluationConfig
+) -> "tuple[list[Scheme], int, list[str]]":
+    """The schemes to run, how many folds they have together, and why others are left out.
+
+    Raises:
+        ValueError: A scheme that was asked for has too few groups.
+    """
+    from tcell_assets.science.evaluation.folds import ALWAYS_TRAINING, SCHEMES, assign_folds
+
+    possible: list[Scheme] = []
+    n_folds, left_out = 0, []
+    for scheme in cast("list[Scheme]", config.schemes) or SCHEMES:
+        try:
+            folds = assign_folds(wells, scheme, config.n_folds, config.seed)
+        except ValueError as error:
+            if config.schemes:
+                raise
+            left_out.append(str(error))
+            continue
+        possible.append(scheme)
+        n_folds += len(set(folds) - {ALWAYS_TRAINING})
+    return possible, n_folds, left_out
+
+
+def _count_fits(report: Callable[[int], None]) -> Callable[[str, str, int], None]:
+    """A callback that is told of every fit as it starts and reports how many are done."""
+    started = 0
+
+    def fit_starts(scheme: str, model: str, fold: int) -> None:
+        nonlocal started
+        report(started)
+        started += 1
+
+    return fit_starts
+
+
+def _above_check(differences: "pd.DataFrame") -> dg.AssetCheckResult:
+    from tcell_assets.science.evaluation.model_evaluation import warnings_in_words
+
+    judged = INTERVAL_SCHEME in set(differences["scheme"])
+    found = warnings_in_words(differences, INTERVAL_SCHEME)
+    if not judged:
+        found = ["metabolites were not held out, so nothing is known of metabolites the model has not seen"]
+    return dg.AssetCheckResult(
+        asset_key="model_comparison",
+        check_name=ABOVE_CHECK,
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(found)
+        or "with metabolites held out the Transformer is above PCA + ridge and position alone in every headline metric",
+    )
+
+
+def _coverage_check(intervals: "pd.DataFrame", level: float) -> dg.AssetCheckResult:
+    judged = intervals[(intervals["model"] == INTERVAL_MODEL) & (intervals["scheme"] == INTERVAL_SCHEME)]
+    covered = judged.set_index("target")["coverage"]
+    words = ", ".join(f"{target} {coverage:.1%}" for target, coverage in covered.items())
+    return dg.AssetCheckResult(
+        asset_key="prediction_intervals",
+        check_name=COVERAGE_CHECK,
+        passed=len(covered) > 0 and bool(((covered - level).abs() <= COVERAGE_TOLERANCE).all()),
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"held-out metabolites covered: {words}; stated {level:.0%}"
+        if words
+        else "metabolites were not held out, so the coverage for new ones is unknown",
+        metadata={f"coverage_{target}": float(coverage) for target, coverage in covered.items()},
+    )
+
+
+@dg.asset(
+    group_name=MODEL,
+    owners=OWNERS,
+    deps=["trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc"],
+    op_tags=GPU_OP_TAGS,
+    pool=GPU_POOL,
+    **table_arguments("ensemble_members"),
+)
+def ensemble_members(
+    context: dg.AssetExecutionContext,
+    config: EnsembleConfig,
+    storage: Storage,
+    compute: TransformerCompute,
+) -> dg.MaterializeResult[Any]:
+    """Train the current model's settings from other seeds on its own training batches; none of them becomes current."""
+    import pandas as pd
+
+    from tcell_assets.science.model.gene_summary import save_reference
+    from tcell_assets.science.model.trained_model import load_model, save_model
+
+    lake, models = storage.lake(), storage.models()
+    current = load_model(models.folder(models.resolve("")))
+    members = [current]
+    for number in range(1, config.members):
+        settings = replace(current.settings, seed=current.settings.seed + number)
+        data, fit, _ = training_input(lake, settings, len(current.genes))
+        if data.batch_hashes != current.batch_hashes:
+            raise dg.Failure(
+                f"the batches have changed since {current.version} was trained, so an ensemble of it cannot be "
+                "trained. Train again first.",
+                allow_retries=False,
+            )
+        with progress_of(
+            context.log.info, f"member {number + 1} of {config.members}", settings.epochs, "epochs"
+        ) as bar:
+            member = compute.train(data, settings, storage.local_folder("checkpoints"), bar.training)
+
+        reference = training_reference(data, member)
+
+        def save(folder: UPath, member: Any = member, fit: Any = fit, reference: Any = reference) -> None:
+            save_reference(reference, folder)
+            if fit is not None:
+                save_fit(fit, folder)
+            save_model(member, folder)
+
+        models.add(member.version, save)
+        members.append(member)
+    table = pd.DataFrame(
+        {
+            "member_version": [member.version for member in members],
+            "seed": [member.seed for member in members],
+            "validation_loss": [_best_validation_loss(member.history) for member in members],
+            "model_version": current.version,
+        }
+    )
+    return table_result(
+        "ensemble_members",
+        table,
+        {"preview": preview(table), "next": "score the batches again to see the spread in well_predictions"},
+        model_version=current.version,
+        training_batches=current.batch_hashes,
+    )
+
+
+def _best_validation_loss(history: "pd.DataFrame") -> float:
+    return float(history.loc[history["is_best"] & (history["split"] == "val"), "total"].iloc[0])

@@ -1,0 +1,136 @@
+"""From `data/<batch>/` to checked tables: which files lie there, the wells, and the expression matrix."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+
+from tcell_assets.defs.metadata import bullet_list, preview, table_out, table_result
+from tcell_assets.defs.partitions import screening_batches
+from tcell_assets.defs.resources import LandingZone, Storage
+from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
+from tcell_assets.lake.staleness import (
+    PLATE_FILES_HASH,
+    PLATE_FILES_STAMP,
+    STABILIZATION,
+    VALUE_KIND,
+    WELLS_WITH_TARGETS,
+)
+from tcell_assets.landing.arrivals import content_key, scan_folder
+from tcell_assets.landing.fingerprint import Fingerprint, batch_fingerprint
+from tcell_assets.landing.problems import LandingError
+
+INGEST = "ingest"
+INGESTED = ("well_metadata", "count_matrix", "expression_matrix")
+OWNERS = ["team:screening"]
+
+plate_files = dg.AssetSpec(
+    "plate_files",
+    description="What lies in `data/<batch>/`, written by people and instruments, with its content hash.",
+    partitions_def=screening_batches,
+    group_name=INGEST,
+    kinds={"csv", "parquet"},
+    owners=OWNERS,
+)
+
+
+@dg.multi_asset(
+    name="ingest_batch",
+    outs={asset: table_out(asset, INGEST, OWNERS) for asset in INGESTED},
+    deps=[plate_files],
+    partitions_def=screening_batches,
+    can_subset=True,
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL),
+)
+def ingest_batch(
+    context: dg.AssetExecutionContext, landing_zone: LandingZone, storage: Storage
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Read one batch folder once; every problem it has is reported in one failure, and nothing is written.
+
+    Counts become expression by the current model's frozen fit, or before the first model by a fit on this batch.
+    """
+    import pandas as pd
+
+    from tcell_assets.defs.assets.model_input import expression_of_counts
+    from tcell_assets.landing.batch import read_batch
+    from tcell_assets.science.counts.count_table import counts_to_table
+
+    folder = landing_zone.batch_folder(context.partition_key)
+    stamp = scan_folder(folder).stamp
+    try:
+        batch = read_batch(folder)
+    except LandingError as error:
+        context.log_event(
+            observed_plate_files(
+                context.partition_key,
+                content_key(folder, stamp),
+                batch_fingerprint(folder),
+                len(error.problems),
+            )
+        )
+        raise dg.Failure(
+            str(error),
+            metadata={"problems": len(error.problems), "folder": dg.MetadataValue.path(str(folder))},
+            # The same files have the same problems: a retry would only hide them behind two more failures.
+            allow_retries=False,
+        ) from error
+    context.log_event(
+        observed_plate_files(context.partition_key, batch.content_hash, batch_fingerprint(folder))
+    )
+    counts = {
+        "wells": len(batch.wells),
+        "plates": batch.wells["plate"].nunique(),
+        "dmso_wells": int(batch.wells["is_dmso"].sum()),
+        PLATE_FILES_HASH: batch.content_hash,
+        PLATE_FILES_STAMP: stamp,
+        "notes": bullet_list(batch.notes),
+    }
+    if "well_metadata" in context.op_execution_context.selected_output_names:
+        yield table_result(
+            "well_metadata",
+            batch.wells.reindex(columns=[column.name for column in TABLES["well_metadata"].columns]),
+            {
+                **counts,
+                "metabolites": batch.wells.loc[~batch.wells["is_dmso"], "metabolite"].nunique(),
+                WELLS_WITH_TARGETS: int(batch.wells[list(TARGET_COLUMNS)].notna().any(axis=1).sum()),
+                "preview": preview(batch.wells),
+            },
+        )
+    outputs = context.op_execution_context.selected_output_names
+    if "count_matrix" in outputs:
+        landed = batch.counts
+        columns = ["well_id", "gene", "count"]
+        table = (
+            counts_to_table(landed.values, landed.well_ids, landed.genes)
+            if landed is not None
+            else pd.DataFrame({name: [] for name in columns})
+        )
+        yield table_result("count_matrix", table, {**counts, "total_umi": int(table["count"].sum())})
+    if "expression_matrix" in outputs:
+        expression, fit = batch.expression, ""
+        if batch.counts is not None:
+            expression, fit = expression_of_counts(storage, batch.counts)
+        assert expression is not None, "a landed batch has expression or counts"
+        yield table_result(
+            "expression_matrix",
+            expression.reset_index(names="well_id"),
+            {**counts, "genes": expression.shape[1], VALUE_KIND: batch.value_kind, STABILIZATION: fit},
+        )
+
+
+def observed_plate_files(
+    batch: str, content_hash: str, fingerprint: Fingerprint, problems: int = 0
+) -> dg.AssetObservation:
+    """Return what lies in a batch folder as an observation of `plate_files`, its content hash as data version."""
+    return dg.AssetObservation(
+        plate_files.key,
+        partition=batch,
+        metadata={
+            "content_hash": content_hash,
+            "problems": problems,
+            "files": dg.MetadataValue.json({file.name: file.bytes for file in fingerprint.files}),
+            "size_mib": fingerprint.bytes / 2**20,
+        },
+        tags={DATA_VERSION_TAG: content_hash},
+    )

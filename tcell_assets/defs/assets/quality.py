@@ -1,0 +1,453 @@
+"""Can these wells and this layout be trusted: quality control, position, design and swap audits, adjustment."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from tcell_assets.defs.checks import batch_check, selected
+from tcell_assets.defs.io_managers import Frame
+from tcell_assets.defs.metadata import bullet_list, picture, preview, table_arguments, table_out, table_result
+from tcell_assets.defs.partitions import screening_batches
+from tcell_assets.defs.resources import Storage
+from tcell_assets.lake.schemas import LATENT_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+QUALITY = "quality"
+OWNERS = ["team:screening"]
+
+FEWEST_USABLE_SHARE = 0.5
+FEWEST_USABLE_DMSO = 3
+POSITION_CHECK = "position_explains_little"
+
+
+class QualityConfig(dg.Config):
+    """When a well or a plate fails. Only technical measures fail a well: being unlike DMSO may be the effect."""
+
+    minimum_total_umi: int = Field(default=100, ge=0, description="fewest UMI of any well")
+    minimum_umi_share: float = Field(
+        default=0.1, ge=0, le=1, description="fewest UMI, as a share of the plate median"
+    )
+    minimum_genes_share: float = Field(
+        default=0.3, ge=0, le=1, description="fewest genes seen, as a share of the plate's median"
+    )
+    maximum_mitochondrial_share: float = Field(
+        default=0.5, ge=0, le=1, description="largest mitochondrial share"
+    )
+    maximum_outlier_score: float = Field(
+        default=8.0, gt=0, description="largest robust z-score of a count measure"
+    )
+    maximum_dmso_correlation_drop: float = Field(
+        default=0.3, gt=0, description="a DMSO well this far below the others' median correlation fails"
+    )
+
+
+class AdjustmentConfig(dg.Config):
+    """How the plate position is taken out."""
+
+    position_adjustment: Literal["none", "plate_median", "median_polish", "auto"] = Field(
+        default="auto",
+        description="auto polishes rows and columns where the batch's position audit says confounded, and takes the "
+        "plate median out elsewhere",
+    )
+
+
+@dg.multi_asset(
+    name="check_quality",
+    outs={asset: table_out(asset, QUALITY, OWNERS) for asset in ("well_qc", "plate_qc")},
+    deps=["count_matrix"],
+    check_specs=[
+        batch_check(
+            "well_qc",
+            "enough_usable_wells",
+            "At least half of all wells and 3 DMSO wells pass.",
+            blocking=True,
+        ),
+        batch_check("plate_qc", "plates_unflagged", "No plate is flagged."),
+    ],
+    partitions_def=screening_batches,
+    can_subset=True,
+)
+def check_quality(
+    context: dg.AssetExecutionContext,
+    config: QualityConfig,
+    storage: Storage,
+    well_metadata: Frame,
+    expression_matrix: Frame,
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    """Judge every well against its plate, and every plate by its wells, controls and patterns."""
+    from tcell_assets.science.counts.count_table import counts_from_table
+    from tcell_assets.science.plates.plate_figures import plate_heat_maps
+    from tcell_assets.science.plates.well_quality import WellQualityThresholds, plate_qc, well_qc
+
+    batch = context.partition_key
+    table = storage.lake().read("count_matrix", batch)
+    well_ids = well_metadata["well_id"].tolist()
+    counts, genes = counts_from_table(table, well_ids) if len(table) else (None, None)
+    vst = expression_matrix.set_index("well_id")
+    wells = well_qc(well_metadata, vst, counts, genes, WellQualityThresholds(**config.model_dump()))
+    positive = set(well_metadata.loc[well_metadata["sample_type"] == "positive_control", "metabolite"])
+    plates = plate_qc(well_metadata, wells, positive_controls=positive)
+    by_well = wells.set_index("well_id")
+    shown = by_well["total_umi"] if counts is not None else by_well["rle_iqr"]
+    what, unit = ("UMI a well", "UMI") if counts is not None else ("spread of relative expression", "log2")
+    figure = plate_heat_maps({"raw": shown}, well_metadata, f"{batch}: {what}", unit)
+
+    usable_dmso = int(wells.loc[well_metadata["is_dmso"].to_numpy(), "qc_pass"].sum())
+    if "well_qc" in context.op_execution_context.selected_output_names:
+        failed = wells.loc[~wells["qc_pass"], ["well_id", "qc_reason"]]
+        yield table_result(
+            "well_qc",
+            wells,
+            {
+                "wells_failed": len(failed),
+                "usable_dmso_wells": usable_dmso,
+                "failed": preview(failed, 20),
+                "plates": picture(figure.thumbnail),
+                "figure": storage.keep_figure(f"{batch}/well_qc.png", figure.full),
+            },
+        )
+        usable = float(wells["qc_pass"].mean())
+        yield from selected(
+            context,
+            dg.AssetCheckResult(
+                asset_key="well_qc",
+                check_name="enough_usable_wells",
+                passed=usable >= FEWEST_USABLE_SHARE and usable_dmso >= FEWEST_USABLE_DMSO,
+                description=f"{wells['qc_pass'].sum()} of {len(wells)} of {batch} pass, {usable_dmso} DMSO; "
+                f"at least {FEWEST_USABLE_SHARE:.0%} and {FEWEST_USABLE_DMSO} are needed.",
+                metadata={"usable_share": usable, "usable_dmso_wells": usable_dmso},
+            ),
+        )
+    if "plate_qc" in context.op_execution_context.selected_output_names:
+        flagged = plates[plates["flag"] != "ok"]
+        yield table_result("plate_qc", plates, {"plates_flagged": len(flagged), "preview": preview(plates)})
+        yield from selected(
+            context,
+            dg.AssetCheckResult(
+                asset_key="plate_qc",
+                check_name="plates_unflagged",
+                passed=flagged.empty,
+                severity=dg.AssetCheckSeverity.WARN,
+                description="; ".join(f"plate {row.plate}: {row.flag_reason}" for row in flagged.itertuples())
+                or f"all {len(plates)} plates of {batch} look sound",
+            ),
+        )
+
+
+@dg.asset(
+    partitions_def=screening_batches,
+    group_name=QUALITY,
+    owners=OWNERS,
+    check_specs=[
+        batch_check(
+            "position_audit", POSITION_CHECK, "No variable can be predicted from the plate position alone."
+        )
+    ],
+    **table_arguments("position_audit"),
+)
+def position_audit(
+    well_metadata: Frame,
+    expression_matrix: Frame,
+    well_qc: Frame,
+) -> dg.MaterializeResult:
+    """What plate, row and column alone predict of depth, targets and expression, whole metabolites held out."""
+    from tcell_assets.science.plates.audit_variables import (
+        audited_depth,
+        audited_expression,
+        audited_targets,
+        usable_rows,
+    )
+    from tcell_assets.science.plates.position import position_audit as audit_position
+    from tcell_assets.science.plates.position import worst_verdict
+
+    expression = usable_rows(expression_matrix.set_index("well_id"), well_qc)
+    variables = audited_targets(well_metadata).loc[expression.index].join(audited_depth(well_qc))
+    variables = variables.join(audited_expression(expression))
+    audit = audit_position(variables, well_metadata)
+    verdict = worst_verdict(audit)
+    return table_result(
+        "position_audit",
+        audit,
+        {
+            "verdict": verdict,
+            "preview": preview(audit[["variable", "r2", "auc", "verdict", "finding"]], 20),
+            **{
+                f"r2_{name}": float(value)
+                for name, value in audit.set_index("variable")["r2"].dropna().items()
+            },
+        },
+        check_results=[position_check("position_audit", audit)],
+    )
+
+
+@dg.asset(
+    partitions_def=screening_batches,
+    group_name=QUALITY,
+    owners=OWNERS,
+    **table_arguments("adjusted_expression"),
+)
+def adjusted_expression(
+    config: AdjustmentConfig,
+    well_metadata: Frame,
+    expression_matrix: Frame,
+    well_qc: Frame,
+    position_audit: Frame,
+) -> dg.MaterializeResult:
+    """Expression with the plate position taken out by usable wells' medians."""
+    adjusted, method = _adjusted(
+        expression_matrix.set_index("well_id"), well_metadata, config, position_audit, well_qc
+    )
+    return table_result(
+        "adjusted_expression", adjusted.astype("float32").reset_index(), {"position_adjustment": method}
+    )
+
+
+@dg.asset(
+    partitions_def=screening_batches,
+    group_name="scoring",
+    owners=OWNERS,
+    **table_arguments("adjusted_embeddings"),
+)
+def adjusted_embeddings(
+    context: dg.AssetExecutionContext,
+    config: AdjustmentConfig,
+    storage: Storage,
+    well_metadata: Frame,
+    latent_embeddings: Frame,
+    well_qc: Frame,
+    position_audit: Frame,
+) -> dg.MaterializeResult:
+    """Latents with the plate position taken out by usable wells' medians."""
+    lineage = storage.lake().lineage("latent_embeddings", context.partition_key)
+    latents = latent_embeddings.set_index("well_id")[list(LATENT_COLUMNS)]
+    adjusted, method = _adjusted(latents, well_metadata, config, position_audit, well_qc)
+    return table_result(
+        "adjusted_embeddings",
+        adjusted.astype("float32").reset_index().assign(model_version=lineage.model_version),
+        {"position_adjustment": method},
+        model_version=lineage.model_version,
+        training_batches=lineage.training_batches,
+    )
+
+
+@dg.asset(
+    partitions_def=screening_batches,
+    group_name="scoring",
+    owners=OWNERS,
+    kinds={"matplotlib"},
+    code_version="1",
+    description="Plate maps of depth, scores and latent norm in real plate geometry, before and after position "
+    "adjustment: a thumbnail here, the full figures in `storage/figures/<batch>/`.",
+)
+def plate_maps(
+    context: dg.AssetExecutionContext,
+    storage: Storage,
+    well_metadata: Frame,
+    well_qc: Frame,
+    latent_embeddings: Frame,
+    position_audit: Frame,
+) -> None:
+    """Draw the maps; wells that fail quality control are shown but enter no median of the adjustment."""
+    from tcell_assets.science.plates.audit_variables import audited_depth, audited_targets
+    from tcell_assets.science.plates.plate_figures import plate_heat_maps
+    from tcell_assets.science.plates.position import adjust_for_position, resolve_adjustment, worst_verdict
+
+    batch = context.partition_key
+    latent_norm = latent_embeddings.set_index("well_id")[["latent_norm"]]
+    variables = (
+        latent_norm.join(audited_targets(well_metadata)).join(audited_depth(well_qc)).astype("float64")
+    )
+    usable = well_qc.set_index("well_id")["qc_pass"]
+    method = resolve_adjustment("auto", worst_verdict(position_audit))
+    for variable in variables:
+        raw = variables[[variable]].dropna()
+        adjusted = adjust_for_position(raw, well_metadata, method, usable=usable)
+        figure = plate_heat_maps(
+            {"raw": raw[variable], f"after {method}": adjusted[variable]},
+            well_metadata,
+            f"{batch}: {variable}",
+            str(variable),
+        )
+        context.add_output_metadata(
+            {
+                str(variable): picture(figure.thumbnail),
+                f"{variable}_figure": storage.keep_figure(f"{batch}/{variable}.png", figure.full),
+            }
+        )
+
+
+@dg.asset(
+    # It reads the latents: in the quality group it would close the groups to a circle.
+    group_name="screen",
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            POSITION_CHECK,
+            asset="screen_position_audit",
+            description="No variable of the screen can be predicted from the plate position alone.",
+        )
+    ],
+    **table_arguments("screen_position_audit"),
+)
+def screen_position_audit(
+    well_metadata: Mapping[str, Frame],
+    well_qc: Mapping[str, Frame],
+    latent_embeddings: Mapping[str, Frame],
+) -> dg.MaterializeResult:
+    """The screen's verdict: what plate, row and column alone predict over all batches, latents included."""
+    import pandas as pd
+
+    from tcell_assets.science.plates.audit_variables import (
+        audited_depth,
+        audited_latents,
+        audited_targets,
+        usable_rows,
+    )
+    from tcell_assets.science.plates.position import position_audit as audit_position
+    from tcell_assets.science.plates.position import worst_verdict
+
+    wells: pd.DataFrame = pd.concat(well_metadata.values(), ignore_index=True)
+    quality = pd.concat(well_qc.values(), ignore_index=True)
+    variables = usable_rows(audited_targets(wells), quality).join(audited_depth(quality))
+    if latent_embeddings:
+        latents = pd.concat(latent_embeddings.values(), ignore_index=True)
+        variables = variables.join(usable_rows(audited_latents(latents), quality))
+    audit = audit_position(variables, wells)
+    return table_result(
+        "screen_position_audit",
+        audit,
+        {
+            "verdict": worst_verdict(audit),
+            "batches": ", ".join(sorted(well_metadata)),
+            "preview": preview(audit[["variable", "r2", "auc", "verdict", "finding"]], 20),
+        },
+        check_results=[position_check("screen_position_audit", audit)],
+    )
+
+
+@dg.asset(
+    group_name=QUALITY,
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "layout_allows_conclusions",
+            asset="design_audit",
+            description="Replicates, DMSO wells and targets are laid out so that effects can be told from position.",
+        )
+    ],
+    **table_arguments("design_audit"),
+)
+def design_audit(well_metadata: Mapping[str, Frame]) -> dg.MaterializeResult:
+    """What the screen's layout allows to be concluded."""
+    import json
+
+    import pandas as pd
+
+    from tcell_assets.science.plates.audit_variables import audited_targets
+    from tcell_assets.science.plates.design_audit import audit_design
+
+    wells: pd.DataFrame = pd.concat(well_metadata.values(), ignore_index=True)
+    targets = audited_targets(wells)
+    labels = targets[[name for name in targets if name == "is_activated"]].dropna().astype(bool)
+    audit = audit_design(wells, targets.drop(columns=labels.columns).astype("float64"), labels)
+    values = audit.to_dict()
+    findings = values.pop("findings")
+    rows = [(name, json.dumps(value)) for name, value in values.items()]
+    rows += [(f"finding {number}", text) for number, text in enumerate(findings, start=1)]
+    return table_result(
+        "design_audit",
+        pd.DataFrame(rows, columns=["quantity", "value"]),
+        {
+            "verdict": audit.verdict,
+            "findings": bullet_list(findings),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                asset_key="design_audit",
+                check_name="layout_allows_conclusions",
+                passed=audit.verdict == "ok",
+                severity=dg.AssetCheckSeverity.WARN,
+                description="\n".join(findings),
+            )
+        ],
+    )
+
+
+@dg.asset(
+    group_name=QUALITY,
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "no_suspected_swap",
+            asset="plate_similarity",
+            description="Every plate resembles its own batch more than another.",
+        )
+    ],
+    **table_arguments("plate_similarity"),
+)
+def plate_similarity(
+    well_metadata: Mapping[str, Frame], well_qc: Mapping[str, Frame]
+) -> dg.MaterializeResult:
+    """Correlation of every pair of plate maps; plates that resemble the other batch may have been swapped."""
+    import pandas as pd
+
+    from tcell_assets.science.plates.audit_variables import audited_depth, audited_targets, usable_rows
+    from tcell_assets.science.plates.plate_similarity import plate_similarity as compare_plates
+    from tcell_assets.science.plates.plate_similarity import suspected_swaps
+
+    wells: pd.DataFrame = pd.concat(well_metadata.values(), ignore_index=True)
+    quality = pd.concat(well_qc.values(), ignore_index=True)
+    targets = usable_rows(audited_targets(wells), quality).drop(columns="is_activated", errors="ignore")
+    maps = targets if targets.shape[1] else audited_depth(quality)
+    similarity = compare_plates(maps, wells)
+    swaps = suspected_swaps(similarity)
+    pairs = {frozenset(swap.plates) for swap in swaps}
+    suspected = [
+        frozenset(pair) in pairs for pair in zip(similarity["plate_a"], similarity["plate_b"], strict=True)
+    ]
+    findings = "; ".join(swap.finding for swap in swaps)
+    return table_result(
+        "plate_similarity",
+        similarity.assign(is_suspected_swap=suspected),
+        {"suspected_swaps": findings or "none"},
+        check_results=[
+            dg.AssetCheckResult(
+                asset_key="plate_similarity",
+                check_name="no_suspected_swap",
+                passed=not swaps,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=findings or "every plate resembles its own batch most",
+            )
+        ],
+    )
+
+
+def position_check(asset: str, audit: "pd.DataFrame") -> dg.AssetCheckResult:
+    """Return the warning that a position audit's verdict is, with its findings in words."""
+    doubtful = audit[audit["verdict"] != "ok"]
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=POSITION_CHECK,
+        passed=doubtful.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(doubtful["finding"]) or "position on the plate predicts none of the variables",
+        metadata={"variables_in_doubt": len(doubtful)},
+    )
+
+
+def _adjusted(
+    values: "pd.DataFrame",
+    wells: "pd.DataFrame",
+    config: AdjustmentConfig,
+    audit: "pd.DataFrame",
+    quality: "pd.DataFrame",
+) -> "tuple[pd.DataFrame, str]":
+    from tcell_assets.science.plates.position import adjust_for_position, resolve_adjustment, worst_verdict
+
+    method = resolve_adjustment(config.position_adjustment, worst_verdict(audit))
+    usable = quality.set_index("well_id")["qc_pass"]
+    return adjust_for_position(values, wells, method, usable=usable), method

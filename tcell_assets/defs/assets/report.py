@@ -1,0 +1,98 @@
+"""The reports people open: one HTML file for the screen and one a batch, below `storage/reports`."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from upath import UPath
+
+from tcell_assets.defs.assets.screen import OWNERS, SCREEN
+from tcell_assets.defs.metadata import served_link
+from tcell_assets.defs.partitions import screening_batches
+from tcell_assets.defs.resources import Storage
+from tcell_assets.system.files import write_atomically
+
+REPORTS = "reports"
+BATCH_REPORTS = "batches"
+
+
+def report_file(storage: Storage, batch: str | None = None) -> Path:
+    """Return where the report on a batch lies, or on the screen where none is named."""
+    folder = storage.local_folder(REPORTS)
+    return folder / "screen.html" if batch is None else folder / BATCH_REPORTS / f"{batch}.html"
+
+
+@dg.asset(
+    deps=[
+        "well_metadata",
+        "well_qc",
+        "plate_qc",
+        "screen_position_audit",
+        "design_audit",
+        "plate_similarity",
+        "training_history",
+        "well_predictions",
+        "latent_embeddings",
+        "dmso_distances",
+        "metabolite_scores",
+        "gene_importance_ranking",
+        "hit_calls",
+        "latent_map",
+        "model_evaluation",
+        "model_comparison",
+    ],
+    group_name=SCREEN,
+    owners=OWNERS,
+    kinds={"html", "plotly"},
+    code_version="1",
+    description="The screen as one HTML file to look at and hand on: verdicts first, then metabolites, plates, latent "
+    "map, replicates, model, genes, methods with versions, and a data dictionary. It needs no network.",
+)
+def screen_report(storage: Storage) -> dg.MaterializeResult[Any]:
+    """Write the report on every batch that the current model scored."""
+    from tcell_assets.exports.report import screen_report as report_on_screen
+
+    return _written(storage, report_on_screen(storage.lake(), storage.models()))
+
+
+@dg.asset(
+    deps=[
+        "well_metadata",
+        "well_qc",
+        "plate_qc",
+        "position_audit",
+        "training_history",
+        "well_predictions",
+        "latent_embeddings",
+        "dmso_distances",
+        "gene_importance",
+    ],
+    partitions_def=screening_batches,
+    group_name="scoring",
+    owners=OWNERS,
+    kinds={"html", "plotly"},
+    code_version="1",
+    description="One screening batch as an HTML file to look at: its verdicts, metabolites, plates and latent map. "
+    "Made when asked for, by `tcell report <batch>` or in the UI.",
+)
+def batch_report(context: dg.AssetExecutionContext, storage: Storage) -> dg.MaterializeResult[Any]:
+    """Write the report on one batch."""
+    from tcell_assets.exports.report import batch_report as report_on_batch
+
+    batch = context.partition_key
+    return _written(storage, report_on_batch(storage.lake(), storage.models(), batch), batch)
+
+
+def _written(storage: Storage, content: bytes, batch: str | None = None) -> dg.MaterializeResult[Any]:
+    file = report_file(storage, batch)
+    write_atomically(UPath(file), content)
+    address = file.relative_to(storage.local_folder(REPORTS)).as_posix()
+    return dg.MaterializeResult(
+        metadata={
+            "report": served_link(f"/{REPORTS}/{address}"),
+            "file": dg.MetadataValue.path(str(file)),
+            "size_mib": len(content) / 2**20,
+        },
+        data_version=dg.DataVersion(hashlib.sha256(content).hexdigest()),
+    )

@@ -1,0 +1,220 @@
+"""Scores a batch with the current model: predictions, latents and gene importance in one pass, then DMSO distances."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from tcell_assets.defs.assets.model_input import load_fit, scoring_input
+from tcell_assets.defs.assets.uncertainty import with_uncertainty
+from tcell_assets.defs.checks import SCORING_CHECKS, new_data_checks, scored_by_current_check, selected
+from tcell_assets.defs.io_managers import Frame
+from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
+from tcell_assets.defs.partitions import screening_batches
+from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
+from tcell_assets.installation.progress import progress_of
+from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
+from tcell_assets.lake.staleness import BATCH_HASH
+
+SCORING = "scoring"
+OWNERS = ["team:computational-biology"]
+
+SCORED_FROM = ("trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc")
+# What was learnt of the model's uncertainty is added to its predictions alone.
+UNCERTAINTY_FROM = ("ensemble_members", "prediction_intervals")
+
+
+class ScoringConfig(dg.Config):
+    """Which model scores, and which of its heads gene importance explains."""
+
+    model_version: str = Field(default="", description="model to score with; empty takes the current one")
+    importance_head: Literal[
+        "auto", "tscore", "cytotrace", "pseudotime", "is_activated", "activation_score"
+    ] = Field(
+        default="auto",
+        description="head whose prediction gene importance explains; auto takes the legacy activation score where it "
+        "was trained and the activation label otherwise",
+    )
+
+    drift_threshold: float = Field(
+        default=1.0,
+        gt=0,
+        description="largest drift that passes: how many training standard deviations the median gene's mean may lie "
+        "from the training wells'",
+    )
+    drift_blocks: bool = Field(
+        default=False, description="refuse to score a drifted batch instead of warning"
+    )
+
+
+class DistanceConfig(dg.Config):
+    """Which DMSO wells a well is compared with."""
+
+    reference: Literal["screen", "batch", "plate", "plate_shrunk"] = Field(
+        default="batch",
+        description="DMSO wells of the whole screen (every batch's current embeddings), of the batch, of the plate, "
+        "or of the plate shrunk towards the batch by five wells' worth",
+    )
+    leave_one_out: bool = Field(
+        default=True,
+        description="compare a DMSO well with the other DMSO wells only; the published script included it in its own "
+        "centre, which makes its distance (n − 1)/n too small",
+    )
+
+
+@dg.multi_asset(
+    name="score_wells",
+    outs={
+        asset: table_out(asset, SCORING, OWNERS)
+        for asset in ("well_predictions", "latent_embeddings", "gene_importance")
+    },
+    check_specs=SCORING_CHECKS,
+    deps=[*SCORED_FROM, *UNCERTAINTY_FROM],
+    internal_asset_deps={
+        "well_predictions": {dg.AssetKey(asset) for asset in (*SCORED_FROM, *UNCERTAINTY_FROM)},
+        "latent_embeddings": {dg.AssetKey(asset) for asset in SCORED_FROM},
+        "gene_importance": {dg.AssetKey(asset) for asset in SCORED_FROM},
+    },
+    partitions_def=screening_batches,
+    can_subset=True,
+    op_tags=GPU_OP_TAGS,
+    pool=GPU_POOL,
+)
+def score_wells(
+    context: dg.AssetExecutionContext,
+    config: ScoringConfig,
+    storage: Storage,
+    compute: TransformerCompute,
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    """Run the network once over a batch: forward for predictions and latents, backward only for gene importance."""
+    from tcell_assets.science.model.gene_summary import load_reference
+    from tcell_assets.science.model.new_data import examine_new_data
+    from tcell_assets.science.model.scoring import resolve_head
+    from tcell_assets.science.model.trained_model import load_model
+
+    lake, models = storage.lake(), storage.models()
+    batch = context.partition_key
+    outputs = context.op_execution_context.selected_output_names
+    folder = models.folder(models.resolve(config.model_version))
+    model = load_model(folder)
+    head = resolve_head(model, config.importance_head) if "gene_importance" in outputs else None
+    measured, expression = scoring_input(lake, batch, model.genes, load_fit(folder))
+    wells = lake.read("well_metadata", batch, ["well_id", "metabolite", "is_dmso", *TARGET_COLUMNS])
+    wells = wells.merge(
+        lake.read("well_qc", batch, ["well_id", "qc_pass"]), on="well_id", validate="one_to_one"
+    )
+    usable_dmso = wells.set_index("well_id")[["is_dmso", "qc_pass"]].all(axis=1)
+    yield from new_data_checks(
+        context,
+        examine_new_data(
+            model,
+            load_reference(folder),
+            measured,
+            expression,
+            usable_dmso,
+            config.drift_threshold,
+            config.drift_blocks,
+        ),
+    )
+    with progress_of(context.log.info, f"scoring {batch}", len(expression), "wells") as bar:
+        scores = compute.score(model, expression, head, bar.wells_done)
+
+    provenance: dict[str, Any] = {"model_version": model.version, "training_batches": model.batch_hashes}
+    shown = {
+        "device": compute.resolve().device,
+        "precision": compute.resolve().precision,
+        BATCH_HASH: lake.batch_hash(batch),
+    }
+    if "well_predictions" in outputs:
+        sure = with_uncertainty(scores.predictions, model, batch, storage, compute, context.log.info)
+        predictions = wells.merge(sure, on="well_id", validate="one_to_one")
+        predictions = predictions[[column.name for column in TABLES["well_predictions"].columns]]
+        yield table_result(
+            "well_predictions",
+            predictions,
+            {
+                **shown,
+                **{f"wells_{split}": int(n) for split, n in predictions["split"].value_counts().items()},
+                "mean_activation_probability": float(predictions["activation_probability"].mean()),
+                "preview": preview(predictions),
+            },
+            **provenance,
+        )
+        yield from selected(context, scored_by_current_check(model.version, models.current()))
+    if "latent_embeddings" in outputs:
+        yield table_result(
+            "latent_embeddings",
+            scores.latents,
+            {**shown, "mean_latent_norm": float(scores.latents["latent_norm"].mean())},
+            **provenance,
+        )
+    if "gene_importance" in outputs and scores.importance is not None:
+        yield table_result(
+            "gene_importance",
+            scores.importance,
+            {
+                **shown,
+                "head": str(head),
+                "preview": preview(scores.importance.nlargest(20, "importance"), 20),
+            },
+            **provenance,
+        )
+
+
+@dg.asset(
+    partitions_def=screening_batches,
+    deps=["trained_model"],
+    group_name=SCORING,
+    owners=OWNERS,
+    **table_arguments("dmso_distances"),
+)
+def dmso_distances(
+    context: dg.AssetExecutionContext,
+    config: DistanceConfig,
+    storage: Storage,
+    well_metadata: Frame,
+    well_qc: Frame,
+    latent_embeddings: Frame,
+) -> dg.MaterializeResult[Any]:
+    """Distances of each well's latent to the centre of the DMSO wells."""
+    import pandas as pd
+
+    from tcell_assets.science.model.trained_model import load_model
+    from tcell_assets.science.screen.distances import dmso_distances as distances_to_dmso
+
+    lake = storage.lake()
+    lineage = lake.lineage("latent_embeddings", context.partition_key)
+    wells, latents, quality = well_metadata, latent_embeddings, well_qc
+    if config.reference == "screen":
+        batches = lake.scored_by("latent_embeddings", str(lineage.model_version))
+        wells = pd.concat([lake.read("well_metadata", batch) for batch in batches], ignore_index=True)
+        latents = pd.concat([lake.read("latent_embeddings", batch) for batch in batches], ignore_index=True)
+        quality = pd.concat([lake.read("well_qc", batch) for batch in batches], ignore_index=True)
+    model = load_model(storage.models().folder(str(lineage.model_version)))
+    distances = distances_to_dmso(
+        latents,
+        wells,
+        config.reference,
+        training_latent_mean=model.training_latent_mean,
+        usable=quality.set_index("well_id")["qc_pass"],
+        leave_one_out=config.leave_one_out,
+        rows=well_metadata["well_id"].tolist(),
+    )
+    frame = well_metadata[["well_id", "metabolite", "is_dmso"]].merge(
+        distances, on="well_id", validate="one_to_one"
+    )
+    frame = frame.merge(well_qc[["well_id", "qc_pass"]], on="well_id", validate="one_to_one")
+    return table_result(
+        "dmso_distances",
+        frame.assign(model_version=lineage.model_version),
+        {
+            BATCH_HASH: lake.batch_hash(context.partition_key),
+            "reference_scope": config.reference,
+            "reference_size": int(frame["reference_size"].max()),
+            "median_euclidean": float(frame.loc[~frame["is_dmso"], "euclidean"].median()),
+            "median_euclidean_dmso": float(frame.loc[frame["is_dmso"], "euclidean"].median()),
+        },
+        model_version=lineage.model_version,
+        training_batches=lineage.training_batches,
+    )

@@ -1,0 +1,160 @@
+"""What the whole screen says: metabolites and genes over all batches."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+
+from tcell_assets.defs.io_managers import Frame
+from tcell_assets.defs.metadata import preview, table_arguments, table_result
+from tcell_assets.defs.resources import Storage
+from tcell_assets.lake.store import Lineage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCREEN = "screen"
+OWNERS = ["team:screening"]
+
+# The feature space whose calls a metabolite's class and rank are taken from.
+HIT_CLASS_SPACE = "latent"
+
+
+@dg.asset(
+    group_name=SCREEN,
+    owners=OWNERS,
+    **table_arguments("metabolite_scores"),
+)
+def metabolite_scores(
+    context: dg.AssetExecutionContext,
+    storage: Storage,
+    well_metadata: Mapping[str, Frame],
+    well_predictions: Mapping[str, Frame],
+    dmso_distances: Mapping[str, Frame],
+    hit_calls: Frame,
+) -> dg.MaterializeResult[Any]:
+    """Mean, standard deviation and number of each metabolite's distances and predicted activation, best hit first.
+
+    Where no metabolite has replicates that can be compared, the mean distance to DMSO ranks instead, and says so.
+    """
+    from tcell_assets.science.screen.metabolite_scores import score_metabolites
+
+    lineage, scored = scored_with_one_model(context, storage, "dmso_distances")
+    require_model(storage, "hit_calls", [None], lineage.model_version)
+    hits = hit_calls[hit_calls["feature_space"] == HIT_CLASS_SPACE]
+    comparable = bool(hits["p_replicate"].notna().any())
+    if not comparable:
+        context.log.warning(
+            "no metabolite has usable replicates that can be compared, so metabolites are ranked by their mean "
+            "distance to DMSO; that is no evidence of an effect"
+        )
+    distances = stacked(dmso_distances, scored)
+    scores = score_metabolites(
+        stacked(well_metadata, scored),
+        stacked(well_predictions, scored),
+        distances,
+        usable=distances.set_index("well_id")["qc_pass"],
+        hits=hits if comparable else None,
+    )
+    return table_result(
+        "metabolite_scores",
+        scores.assign(
+            hit_class=scores["metabolite"].map(hits.set_index("metabolite")["hit_class"]),
+            ranked_by="hit_calls" if comparable else "mean_euclidean",
+            model_version=lineage.model_version,
+        ),
+        {"batches": ", ".join(scored), "metabolites": len(scores), "preview": preview(scores, 20)},
+        model_version=lineage.model_version,
+        training_batches=lineage.training_batches,
+    )
+
+
+@dg.asset(
+    group_name=SCREEN,
+    owners=OWNERS,
+    **table_arguments("gene_importance_ranking"),
+)
+def gene_importance_ranking(
+    context: dg.AssetExecutionContext, storage: Storage, gene_importance: Mapping[str, Frame]
+) -> dg.MaterializeResult[Any]:
+    """The well-weighted mean of the batches' gene importance: the published global formula."""
+    from tcell_assets.science.model.gene_importance import rank_genes
+
+    lineage, scored = scored_with_one_model(context, storage, "gene_importance")
+    ranking = rank_genes({batch: gene_importance[batch] for batch in scored})
+    return table_result(
+        "gene_importance_ranking",
+        ranking,
+        {
+            "batches": ", ".join(scored),
+            "head": str(ranking["head"].iloc[0]),
+            "preview": preview(ranking, 20),
+        },
+        model_version=lineage.model_version,
+        training_batches=lineage.training_batches,
+    )
+
+
+def scored_with_one_model(
+    context: dg.AssetExecutionContext, storage: Storage, asset: str
+) -> tuple[Lineage, list[str]]:
+    """Return the batches of `asset` that one model made, and the lineage of one of them.
+
+    Latents and gradients of two models cannot be compared. While a new model is rolled over old batches the current
+    model's count, and the others are named in the log.
+
+    Raises:
+        dagster.Failure: Nothing is scored, or several models scored and none of them is current.
+    """
+    lineages = {batch: storage.lake().lineage(asset, batch) for batch in storage.lake().batches(asset)}
+    versions = {str(lineage.model_version) for lineage in lineages.values()}
+    version = storage.models().current() if len(versions) > 1 else next(iter(versions), None)
+    scored = [batch for batch, lineage in lineages.items() if lineage.model_version == version]
+    if not scored:
+        raise dg.Failure(
+            f"{asset}: no batch is scored by the current model ({version}); models found: "
+            f"{', '.join(sorted(versions)) or 'none'}. Run the score job for the batches first."
+        )
+    if len(scored) < len(lineages):
+        context.log.warning(
+            f"scored by another model than {version}, left out: {sorted(set(lineages) - set(scored))}"
+        )
+    return lineages[scored[0]], scored
+
+
+def require_model(
+    storage: Storage, asset: str, batches: Sequence[str] | Sequence[None], version: str | None
+) -> None:
+    """Refuse tables of another model; `[None]` asks of a screen table.
+
+    Raises:
+        dagster.Failure: A table was made by another model.
+    """
+    for batch in batches:
+        found = storage.lake().lineage(asset, batch).model_version
+        if found != version:
+            raise dg.Failure(
+                f"{asset}{f' of batch {batch}' if batch else ''} was made by model {found}, the tables beside it by "
+                f"{version}. Run the {'score job for the batch' if batch else 'whole screen job'} again.",
+                allow_retries=False,
+            )
+
+
+def stacked(
+    tables: Mapping[str, Frame], batches: Sequence[str], join: Literal["inner", "outer"] = "outer"
+) -> "pd.DataFrame":
+    """Return the tables of these batches as one; `inner` keeps the columns, such as genes, that all of them have.
+
+    Raises:
+        dagster.Failure: A batch lacks its table.
+    """
+    import pandas as pd
+
+    missing = sorted(set(batches) - set(tables))
+    if missing:
+        raise dg.Failure(
+            f"{', '.join(missing)}: a table is not there, see the log above for which. Run the ingest and score jobs "
+            "for these batches first.",
+            allow_retries=False,
+        )
+    return pd.concat([tables[batch] for batch in batches], ignore_index=True, join=join)

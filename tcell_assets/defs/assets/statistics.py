@@ -1,0 +1,314 @@
+"""What the screen shows: hits, the map of the latent space, and what distances have to do with the phenotype."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from tcell_assets.defs.assets.screen import (
+    HIT_CLASS_SPACE,
+    OWNERS,
+    SCREEN,
+    require_model,
+    scored_with_one_model,
+    stacked,
+)
+from tcell_assets.defs.io_managers import Frame
+from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
+from tcell_assets.defs.resources import Storage
+from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HITS_CHECK = "replicates_can_be_compared"
+
+
+class HitConfig(dg.Config):
+    """When a metabolite is called a hit."""
+
+    level: float = Field(default=0.1, gt=0, lt=1, description="q below which a metabolite is called")
+    draws: int = Field(default=100_000, ge=1, description="non-replicate sets drawn a replicate pattern")
+    minimum_matched_sets: int = Field(
+        default=200, ge=1, description="sets at one row and column below which that null is not used"
+    )
+    replicate_unit: Literal["batch", "plate"] = Field(
+        default="batch",
+        description="what replicates must differ in to be compared; plate serves a screen of one batch, at the price "
+        "that an effect of the batch itself is taken for agreement",
+    )
+    null_rounds: int = Field(
+        default=2, ge=1, description="rounds of the call; later ones leave called metabolites out of the null"
+    )
+    principal_components: int = Field(
+        default=20, ge=1, description="components of expression beside the latent"
+    )
+    seed: int = Field(default=614, ge=0, description="of the null draws and the folds of the direction")
+
+
+class LatentMapConfig(dg.Config):
+    """How the latent space is drawn in two dimensions."""
+
+    with_umap: bool = Field(
+        default=False,
+        description="UMAP beside principal components; loading umap-learn alone takes about 20 s",
+    )
+    neighbours: int = Field(default=15, ge=2, description="UMAP's n_neighbors")
+    minimum_distance: float = Field(default=0.1, ge=0, description="UMAP's min_dist")
+    seed: int = Field(default=614, ge=0, description="UMAP's seed")
+
+
+class CorrelationConfig(dg.Config):
+    """How correlations with the phenotype are adjusted and how sure they are."""
+
+    position_adjustment: Literal["plate_median", "median_polish"] = Field(
+        default="median_polish", description="what is taken out of quantity and score for the adjusted rows"
+    )
+    draws: int = Field(
+        default=500,
+        ge=1,
+        description="bootstrap draws over metabolites; 500 take about 10 s for 768 wells",
+    )
+    level: float = Field(default=0.95, gt=0, lt=1, description="of the intervals")
+    seed: int = Field(default=614, ge=0, description="of the bootstrap")
+
+
+@dg.asset(
+    group_name=SCREEN,
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            HITS_CHECK,
+            asset="hit_calls",
+            description="At least one metabolite has usable replicates in two batches; without them nothing can be "
+            "called and every metabolite is inconclusive.",
+        )
+    ],
+    **table_arguments("hit_calls"),
+)
+def hit_calls(
+    context: dg.AssetExecutionContext,
+    config: HitConfig,
+    storage: Storage,
+    well_metadata: Mapping[str, Frame],
+    well_qc: Mapping[str, Frame],
+    latent_embeddings: Mapping[str, Frame],
+    adjusted_embeddings: Mapping[str, Frame],
+    expression_matrix: Mapping[str, Frame],
+    adjusted_expression: Mapping[str, Frame],
+) -> dg.MaterializeResult:
+    """Call hits on the latent and on principal components of expression, adjusted for position and as measured."""
+    import pandas as pd
+
+    from tcell_assets.science.screen.hit_calling import HIT_CLASSES, HitRule, call_hits
+    from tcell_assets.science.screen.principal_components import principal_component_features
+
+    lineage, scored = scored_with_one_model(context, storage, "adjusted_embeddings")
+    require_model(storage, "latent_embeddings", scored, lineage.model_version)
+    wells = stacked(well_metadata, scored)
+    usable = stacked(well_qc, scored).set_index("well_id")["qc_pass"]
+
+    def components(expression: Mapping[str, Frame]) -> "pd.DataFrame":
+        shared = stacked(expression, scored, join="inner").set_index("well_id")
+        return principal_component_features(
+            shared, count=config.principal_components, usable=usable, seed=config.seed
+        )
+
+    features = {
+        "latent": tuple(
+            stacked(tables, scored)[["well_id", *LATENT_COLUMNS]]
+            for tables in (adjusted_embeddings, latent_embeddings)
+        ),
+        "expression": (components(adjusted_expression), components(expression_matrix)),
+    }
+    rule = HitRule(**config.model_dump(exclude={"principal_components"}))
+    calls = pd.concat(
+        [
+            call_hits(adjusted, unadjusted, wells, usable=usable, rule=rule).assign(feature_space=space)
+            for space, (adjusted, unadjusted) in features.items()
+        ],
+        ignore_index=True,
+    ).assign(model_version=lineage.model_version)
+    in_latent = calls[calls["feature_space"] == HIT_CLASS_SPACE]
+    compared = int(in_latent["p_replicate"].notna().sum())
+    return table_result(
+        "hit_calls",
+        calls[[column.name for column in TABLES["hit_calls"].columns]],
+        {
+            "batches": ", ".join(scored),
+            "hits_latent": int(in_latent["hit_class"].isin(HIT_CLASSES).sum()),
+            "hits_both": _hits_in_both(calls[calls["hit_class"].isin(HIT_CLASSES)]),
+            **{f"latent_{name}": int(count) for name, count in in_latent["hit_class"].value_counts().items()},
+            "preview": preview(
+                in_latent[["rank", "metabolite", "hit_class", "q_replicate", "direction", "reason"]], 20
+            ),
+        },
+        model_version=lineage.model_version,
+        training_batches=lineage.training_batches,
+        check_results=[
+            dg.AssetCheckResult(
+                asset_key="hit_calls",
+                check_name=HITS_CHECK,
+                passed=compared > 0,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=f"{compared} of {len(in_latent)} metabolites have usable replicates in different "
+                f"{'batches' if config.replicate_unit == 'batch' else 'plates'} of {', '.join(scored)}"
+                + ("" if compared else "; nothing can be called, every metabolite is inconclusive"),
+            )
+        ],
+    )
+
+
+def _hits_in_both(hits: "pd.DataFrame") -> int:
+    """Metabolites that are a hit in the latent and in expression."""
+    return int((hits.groupby("metabolite")["feature_space"].nunique() == 2).sum())
+
+
+@dg.multi_asset(
+    name="fit_latent_map",
+    outs={asset: table_out(asset, SCREEN, OWNERS) for asset in ("latent_map_axes", "latent_map_reference")},
+)
+def fit_latent_map(
+    context: dg.AssetExecutionContext,
+    config: LatentMapConfig,
+    storage: Storage,
+    well_qc: Mapping[str, Frame],
+    latent_embeddings: Mapping[str, Frame],
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Fit the map on the batches the model was trained on, so that a new batch does not move it."""
+    from tcell_assets.science.screen.latent_map import fit_latent_map as fit_map
+
+    lineage, scored = scored_with_one_model(context, storage, "latent_embeddings")
+    trained_on = [batch for batch in scored if batch in (lineage.training_batches or {})] or scored
+    quality = stacked(well_qc, trained_on)
+    latents = stacked(latent_embeddings, trained_on)
+    latents = latents[latents["well_id"].isin(quality.loc[quality["qc_pass"], "well_id"])]
+    fitted = fit_map(latents[["well_id", *LATENT_COLUMNS]], **config.model_dump())
+    explained = fitted.explained.set_index("component")["explained_variance_ratio"]
+    shown = {
+        "fitted_on": ", ".join(trained_on),
+        "explained_pca_1": float(explained["pca_1"]),
+        "explained_pca_2": float(explained["pca_2"]),
+    }
+    tables = {
+        "latent_map_axes": fitted.axes.assign(
+            explained_pca_1=explained["pca_1"], explained_pca_2=explained["pca_2"]
+        ),
+        "latent_map_reference": fitted.reference.reindex(
+            columns=["well_id", *LATENT_COLUMNS, "umap_1", "umap_2"]
+        ),
+    }
+    for asset, table in tables.items():
+        yield table_result(
+            asset,
+            table.assign(model_version=lineage.model_version),
+            shown,
+            model_version=lineage.model_version,
+            training_batches=lineage.training_batches,
+        )
+
+
+@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("latent_map"))
+def latent_map(
+    context: dg.AssetExecutionContext,
+    storage: Storage,
+    well_metadata: Mapping[str, Frame],
+    latent_embeddings: Mapping[str, Frame],
+    well_predictions: Mapping[str, Frame],
+    latent_map_axes: Frame,
+    latent_map_reference: Frame,
+    hit_calls: Frame,
+) -> dg.MaterializeResult[Any]:
+    """Project every scored well into the fitted map."""
+    import pandas as pd
+
+    from tcell_assets.science.screen.latent_map import LatentMap, project
+
+    lineage, scored = scored_with_one_model(context, storage, "latent_embeddings")
+    for asset in ("latent_map_axes", "latent_map_reference", "hit_calls"):
+        require_model(storage, asset, [None], lineage.model_version)
+    fitted = LatentMap(
+        axes=latent_map_axes[["feature", "mean", "pca_1", "pca_2"]],
+        explained=pd.DataFrame(
+            {
+                "component": ["pca_1", "pca_2"],
+                "explained_variance_ratio": [latent_map_axes[f"explained_pca_{axis}"][0] for axis in (1, 2)],
+            }
+        ),
+        reference=latent_map_reference.drop(columns="model_version").dropna(axis="columns", how="all"),
+    )
+    coordinates = project(fitted, stacked(latent_embeddings, scored))
+    hits = hit_calls[hit_calls["feature_space"] == HIT_CLASS_SPACE].set_index("metabolite")["hit_class"]
+    wells = stacked(well_metadata, scored)[["well_id", "batch", "plate", "metabolite", "is_dmso"]]
+    wells = wells.assign(hit_class=wells["metabolite"].map(hits).where(~wells["is_dmso"]))
+    predicted = ["pred_tscore", "pred_cytotrace", "pred_pseudotime", "activation_probability", "qc_pass"]
+    table = wells.merge(coordinates, on="well_id", validate="one_to_one").merge(
+        stacked(well_predictions, scored)[["well_id", *predicted]], on="well_id", validate="one_to_one"
+    )
+    table = table.assign(
+        is_reference=table["well_id"].isin(latent_map_reference["well_id"]),
+        model_version=lineage.model_version,
+    )
+    return table_result(
+        "latent_map",
+        table.reindex(columns=[column.name for column in TABLES["latent_map"].columns]),
+        {
+            "batches": ", ".join(scored),
+            "wells_projected": int((~table["is_reference"]).sum()),
+            "explained": f"{latent_map_axes['explained_pca_1'][0]:.0%} and "
+            f"{latent_map_axes['explained_pca_2'][0]:.0%} of the latent's variance",
+        },
+        model_version=lineage.model_version,
+        training_batches=lineage.training_batches,
+    )
+
+
+@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("phenotype_correlation"))
+def phenotype_correlation(
+    context: dg.AssetExecutionContext,
+    config: CorrelationConfig,
+    storage: Storage,
+    well_metadata: Mapping[str, Frame],
+    dmso_distances: Mapping[str, Frame],
+    latent_embeddings: Mapping[str, Frame],
+    hit_calls: Frame,
+) -> dg.MaterializeResult[Any]:
+    """Correlate distances, direction and latent coordinates with the scores, as measured and adjusted."""
+    from tcell_assets.science.screen.phenotype_correlation import phenotype_correlation as correlate
+
+    lineage, scored = scored_with_one_model(context, storage, "dmso_distances")
+    require_model(storage, "latent_embeddings", scored, lineage.model_version)
+    require_model(storage, "hit_calls", [None], lineage.model_version)
+    wells = stacked(well_metadata, scored)
+    distances = stacked(dmso_distances, scored)
+    direction = hit_calls[hit_calls["feature_space"] == HIT_CLASS_SPACE].set_index("metabolite")["direction"]
+    quantities = distances[["well_id", "euclidean", "cosine", "cosine_centered"]].assign(
+        direction=distances["metabolite"].map(direction).where(~distances["is_dmso"])
+    )
+    quantities = quantities.merge(
+        stacked(latent_embeddings, scored)[["well_id", *LATENT_COLUMNS]], on="well_id", validate="one_to_one"
+    )
+    correlations = correlate(
+        quantities,
+        wells,
+        adjustment=config.position_adjustment,
+        usable=distances.set_index("well_id")["qc_pass"],
+        draws=config.draws,
+        level=config.level,
+        seed=config.seed,
+    )
+    named = correlations[~correlations["quantity"].isin(LATENT_COLUMNS)]
+    return table_result(
+        "phenotype_correlation",
+        correlations.assign(model_version=lineage.model_version),
+        {
+            "batches": ", ".join(scored),
+            "position_adjustment": config.position_adjustment,
+            "preview": preview(
+                named[["quantity", "target", "adjusted", "spearman", "spearman_low", "spearman_high"]], 24
+            ),
+        },
+        model_version=lineage.model_version,
+        training_batches=lineage.training_batches,
+    )

@@ -1,0 +1,102 @@
+"""How sure a prediction is: the spread over an ensemble and the conformal interval, where both were made."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tcell_assets.defs.assets.model_input import load_fit, scoring_input
+from tcell_assets.defs.resources import Storage, TransformerCompute
+from tcell_assets.lake.schemas import SCORE_COLUMNS, TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tcell_assets.science.evaluation.folds import Scheme
+    from tcell_assets.science.model.settings import TrainingSettings
+    from tcell_assets.science.model.trained_model import TrainedModel
+
+UNCERTAINTY_COLUMNS = tuple(
+    column.name
+    for column in TABLES["well_predictions"].columns
+    if column.name.startswith(("sd_", "low_", "high_"))
+)
+# Intervals allow for the novelty that matters to a screen: a metabolite no model has seen.
+INTERVAL_MODEL = "transformer"
+INTERVAL_SCHEME: "Scheme" = "leave_metabolite_out"
+
+
+def settings_hash(settings: "TrainingSettings") -> str:
+    """Return a hash of what a training is set to, its seed left out: the seed is the chance evaluated over."""
+    values: dict[str, Any] = settings.as_json()
+    for name in ("seed", "preset"):
+        del values[name]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def with_uncertainty(
+    predictions: "pd.DataFrame",
+    model: "TrainedModel",
+    batch: str,
+    storage: Storage,
+    compute: TransformerCompute,
+    log: Callable[[str], object],
+) -> "pd.DataFrame":
+    """Return predictions of a batch with `sd_…`, `low_…` and `high_…`; columns whose source was not made are empty."""
+    extended = predictions.assign(**_intervals(predictions, model, storage, log))
+    spread = _spread(predictions, model, batch, storage, compute, log)
+    return extended.assign(**spread).reindex(columns=[*predictions.columns, *UNCERTAINTY_COLUMNS])
+
+
+def _intervals(
+    predictions: "pd.DataFrame", model: "TrainedModel", storage: Storage, log: Callable[[str], object]
+) -> "Mapping[str, pd.Series[Any]]":
+    from tcell_assets.science.evaluation.conformal import with_intervals
+
+    lake = storage.lake()
+    if not lake.exists("prediction_intervals"):
+        log("no prediction intervals: the evaluate job has not run")
+        return {}
+    radii = lake.read("prediction_intervals")
+    # Residuals of an average of several networks are smaller than those of the one network that predicts here.
+    radii = radii[(radii["n_members"] == 1) & (radii["settings_hash"] == settings_hash(model.settings))]
+    radii = radii[(radii["model"] == INTERVAL_MODEL) & (radii["scheme"] == INTERVAL_SCHEME)]
+    if radii.empty or lake.lineage("prediction_intervals").training_batches != model.batch_hashes:
+        log(
+            f"no prediction intervals: the evaluation was not of single networks with the settings and training "
+            f"batches of {model.version} and metabolites held out; run the evaluate job"
+        )
+        return {}
+    extended = with_intervals(predictions, radii, INTERVAL_MODEL, INTERVAL_SCHEME)
+    columns = [f"{end}_{score}" for score in SCORE_COLUMNS for end in ("low", "high")]
+    return {column: extended[column] for column in columns if column in extended}
+
+
+def _spread(
+    predictions: "pd.DataFrame",
+    model: "TrainedModel",
+    batch: str,
+    storage: Storage,
+    compute: TransformerCompute,
+    log: Callable[[str], object],
+) -> "Mapping[str, pd.Series[Any]]":
+    from tcell_assets.science.model.ensemble import combine_members
+    from tcell_assets.science.model.trained_model import load_model
+
+    lake, models = storage.lake(), storage.models()
+    if not lake.exists("ensemble_members") or lake.lineage("ensemble_members").model_version != model.version:
+        log(f"no standard deviations: the ensemble job has not run for {model.version}")
+        return {}
+    members = {model.version: predictions}
+    for version in lake.read("ensemble_members")["member_version"]:
+        if version not in members:
+            folder = models.folder(version)
+            member = load_model(folder)
+            _, expression = scoring_input(lake, batch, member.genes, load_fit(folder))
+            members[version] = compute.score(member, expression).predictions
+    combined = combine_members(members).set_index("well_id").loc[predictions["well_id"]]
+    return {
+        column: combined[column].set_axis(predictions.index)
+        for column in UNCERTAINTY_COLUMNS
+        if column in combined
+    }

@@ -1,0 +1,89 @@
+"""Sensors: new plates are ingested and scored, and the screen is summed up after its batches were scored."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+from tcell_assets.defs.jobs import ingest_and_score_job, ingest_job, screen_job
+from tcell_assets.defs.partitions import screening_batches
+from tcell_assets.defs.resources import LandingZone, Storage
+from tcell_assets.installation.configuration import OperationSettings
+from tcell_assets.installation.operations import Known, find_arrivals, screen_is_behind
+
+CONTENT_TAG = "tcell/content"
+
+
+def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:
+    """Return the sensors of an installation."""
+    running = dg.DefaultSensorStatus.RUNNING if settings.new_plates else dg.DefaultSensorStatus.STOPPED
+
+    @dg.sensor(
+        jobs=[ingest_and_score_job, ingest_job],
+        minimum_interval_seconds=settings.look_every_seconds,
+        default_status=running,
+        description="Ingests and scores a batch folder of data/ when it is complete and its content is new.",
+    )
+    def new_plates(
+        context: dg.SensorEvaluationContext, landing_zone: LandingZone, storage: Storage
+    ) -> dg.SensorResult:
+        found = find_arrivals(
+            Path(landing_zone.folder), storage.lake(), read_cursor(context.cursor), settings, time.time()
+        )
+        # Nothing can be scored before the first model; the nightly run scores such batches later.
+        job = ingest_and_score_job if storage.models().current() else ingest_job
+        return dg.SensorResult(
+            run_requests=[
+                dg.RunRequest(
+                    run_key=arrival.run_key,
+                    job_name=job.name,
+                    partition_key=arrival.batch,
+                    tags={CONTENT_TAG: arrival.content},
+                )
+                for arrival in found.arrivals
+            ],
+            skip_reason=None if found.arrivals else found.summary(),
+            cursor=write_cursor(found.known),
+            dynamic_partitions_requests=[
+                screening_batches.build_add_request([arrival.batch for arrival in found.arrivals])
+            ]
+            if found.arrivals
+            else [],
+        )
+
+    @dg.sensor(
+        job=screen_job,
+        minimum_interval_seconds=settings.look_every_seconds,
+        default_status=running,
+        description="Sums up metabolites and genes when batches were scored and no batch is under way.",
+    )
+    def screen_tables(context: dg.SensorEvaluationContext, storage: Storage) -> dg.RunRequest | dg.SkipReason:
+        newest = screen_is_behind(storage.lake())
+        if newest is None:
+            return dg.SkipReason("the screen tables are as new as the scored batches, or none is scored")
+        under_way = batches_under_way(context.instance)
+        if under_way:
+            return dg.SkipReason(f"waits for {', '.join(sorted(under_way))}")
+        return dg.RunRequest(run_key=f"scored:{newest}")
+
+    return [new_plates, screen_tables]
+
+
+def batches_under_way(instance: dg.DagsterInstance) -> set[str]:
+    """Return the batches that have a queued or running run."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    return {run.tags[PARTITION_NAME_TAG] for run in runs if PARTITION_NAME_TAG in run.tags}
+
+
+def read_cursor(text: str | None) -> dict[str, Known]:
+    """Read what the sensor remembers, `{batch: [stamp, content, requests]}`."""
+    return {batch: Known(*state) for batch, state in json.loads(text or "{}").items()}
+
+
+def write_cursor(known: Mapping[str, Known]) -> str:
+    """Write what the sensor remembers."""
+    return json.dumps(known, separators=(",", ":"))

@@ -1,0 +1,264 @@
+"""What the platform should do next: which batches need what, and whether to train. Decisions only, no Dagster.
+
+Sensors, schedules and `tcell backfill` ask here, so that all of them mean the same by "new", "changed" and "stale".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tcell_assets.installation.configuration import OperationSettings
+from tcell_assets.lake.models import ModelRegistry
+from tcell_assets.lake.staleness import (
+    INGESTED_TABLES,
+    SCORED_TABLES,
+    ingested_from,
+    model_trained_on,
+    stale_tables,
+    trained_on,
+    training_difference,
+    training_set,
+)
+from tcell_assets.lake.store import Lake
+from tcell_assets.landing.arrivals import FolderScan, content_key, scan_folder
+from tcell_assets.landing.fingerprint import list_batches
+
+# A sensor's tick must answer within 60 s; what is left over is looked at in the next one.
+SECONDS_TO_HASH = 20.0
+
+
+class Known(NamedTuple):
+    """What the sensor remembers of a batch: its folder's stamp and content, and how often it asked for it."""
+
+    stamp: str
+    content: str
+    requests: int
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A batch to ingest: its content and how often it was asked for, this time included."""
+
+    batch: str
+    content: str
+    request: int
+
+    @property
+    def run_key(self) -> str:
+        """A key no other request has: Dagster never starts a second run of one key, failed runs included."""
+        return f"{self.batch}:{self.content}" + (f":{self.request}" if self.request > 1 else "")
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What one look at the landing zone found.
+
+    Attributes:
+        arrivals: New and changed batches to ingest now.
+        known: What to remember for the next look.
+        waiting: Batches that are not complete yet, with the reason.
+        left_over: Batches that may be new and are looked at next time.
+        unchanged: How many batches hold nothing new.
+        refused: Folders that are no batch, with the reason.
+    """
+
+    arrivals: tuple[Arrival, ...]
+    known: Mapping[str, Known]
+    waiting: Mapping[str, str]
+    left_over: tuple[str, ...]
+    unchanged: int
+    refused: Mapping[str, str]
+
+    def summary(self) -> str:
+        """Say in a line why nothing, or nothing more, is asked for."""
+        parts = [f"{self.unchanged} batches hold nothing new"]
+        parts += [f"{batch} waits: {reason}" for batch, reason in self.waiting.items()]
+        parts += [f"next time: {', '.join(self.left_over)}"] if self.left_over else []
+        parts += [f"folder {name} {reason}" for name, reason in self.refused.items()]
+        return "; ".join(parts)
+
+
+def find_arrivals(
+    data: Path,
+    lake: Lake,
+    known: Mapping[str, Known],
+    settings: OperationSettings,
+    now: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Arrivals:
+    """Find the batches whose content is not in the lake and was not asked for before.
+
+    Args:
+        data: Landing zone.
+        lake: Knows from which content a batch was ingested, by whomever.
+        known: What the last look left in `Arrivals.known`.
+        settings: Settle time and the largest number of arrivals at once.
+        now: Unix time.
+        clock: Measures how long hashing has taken.
+    """
+    folders = list_batches(data)
+    remembered = dict(known)
+    arrivals: list[Arrival] = []
+    waiting: dict[str, str] = {}
+    left_over: list[str] = []
+    started = clock()
+    for batch in folders.batches:
+        scan = scan_folder(data / batch)
+        reason = scan.waits_for(now, settings.settle_seconds)
+        if reason is not None:
+            waiting[batch] = reason
+            continue
+        before = remembered.get(batch)
+        if before is not None and before.stamp == scan.stamp:
+            continue
+        if len(arrivals) >= settings.requests_per_tick or clock() - started > SECONDS_TO_HASH:
+            left_over.append(batch)
+            continue
+        after = _look_closer(data / batch, lake, scan, before)
+        remembered[batch] = after
+        if after.requests > (before.requests if before else 0):
+            arrivals.append(Arrival(batch, after.content, after.requests))
+    touched = len(arrivals) + len(waiting) + len(left_over)
+    return Arrivals(
+        tuple(arrivals),
+        remembered,
+        waiting,
+        tuple(left_over),
+        len(folders.batches) - touched,
+        folders.refused,
+    )
+
+
+def _look_closer(folder: Path, lake: Lake, scan: FolderScan, before: Known | None) -> Known:
+    """Return what to remember of a folder with an unknown stamp; one request more where its content is new."""
+    requests = before.requests if before else 0
+    ingested = ingested_from(lake, folder.name)
+    if ingested is not None and ingested.stamp == scan.stamp:
+        return Known(scan.stamp, ingested.content_hash, requests)
+    content = content_key(folder, scan.stamp)
+    if before is not None and before.content == content:
+        return before._replace(stamp=scan.stamp)
+    if ingested is not None and ingested.content_hash == content:
+        return Known(scan.stamp, content, requests)
+    return Known(scan.stamp, content, requests + 1)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a batch needs.
+
+    Attributes:
+        batch: The batch.
+        content: Content of its landing folder, or None where there is none to compare with.
+        stale: Tables out of date, each with the reason.
+    """
+
+    batch: str
+    content: str | None
+    stale: Mapping[str, str]
+
+    @property
+    def needs_ingest(self) -> bool:
+        """Whether the batch must be read again; it is then scored again too."""
+        return any(table in INGESTED_TABLES for table in self.stale)
+
+    @property
+    def reason(self) -> str:
+        """Why, each reason once."""
+        return ", ".join(dict.fromkeys(self.stale.values()))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the whole screen needs: work by batch, and batches whose copies have not ended."""
+
+    work: tuple[Work, ...]
+    waiting: Mapping[str, str]
+    n_batches: int
+
+
+def survey(
+    data: Path, lake: Lake, model_version: str | None, settings: OperationSettings, now: float
+) -> Survey:
+    """Return what every batch of the landing zone and of the lake needs to be up to date.
+
+    A batch whose copy has not ended is not read, but scored as it stands in the lake where its model is old.
+    """
+    landed = set(list_batches(data).batches)
+    batches = sorted(landed | set(lake.batches("expression_matrix")))
+    waiting: dict[str, str] = {}
+    work = []
+    for batch in batches:
+        content = None
+        if batch in landed:
+            scan = scan_folder(data / batch)
+            reason = scan.waits_for(now, settings.settle_seconds)
+            if reason is None:
+                content = landed_content(data / batch, lake, scan)
+            else:
+                waiting[batch] = reason
+        needed = what_batch_needs(lake, batch, content, model_version)
+        if needed.stale and not (needed.needs_ingest and content is None):
+            work.append(needed)
+    return Survey(tuple(work), waiting, len(batches))
+
+
+def what_batch_needs(lake: Lake, batch: str, content: str | None, model_version: str | None) -> Work:
+    """Return what one batch needs; without a model nothing can be scored."""
+    tables = (*INGESTED_TABLES, *SCORED_TABLES) if model_version else INGESTED_TABLES
+    return Work(batch, content, stale_tables(lake, batch, tables, content, model_version))
+
+
+def landed_content(folder: Path, lake: Lake, scan: FolderScan) -> str:
+    """Return the content of a landing folder; its files are read only where the lake does not know the stamp."""
+    ingested = ingested_from(lake, folder.name)
+    if ingested is not None and ingested.stamp == scan.stamp:
+        return ingested.content_hash
+    return content_key(folder, scan.stamp)
+
+
+@dataclass(frozen=True)
+class TrainingDecision:
+    """Whether to train, and why or why not."""
+
+    train: bool
+    reason: str
+
+
+def decide_training(lake: Lake, models: ModelRegistry) -> TrainingDecision:
+    """Train when the training set is not the current model's and no other version was trained on it already.
+
+    The second condition keeps a candidate that failed its checks, or was rolled back from, from being trained again
+    every week: the same data and settings give the same model.
+    """
+    batches = training_set(lake)
+    if not batches:
+        return TrainingDecision(False, "no ingested batch has targets")
+    current = models.current()
+    difference = (
+        training_difference(trained_on(models, current), batches) if current else "no model is current"
+    )
+    if not difference:
+        return TrainingDecision(False, f"{current} was trained on exactly these {len(batches)} batches")
+    other = model_trained_on(models, batches)
+    if other is not None:
+        return TrainingDecision(
+            False, f"{other} was trained on these batches already and is not current (`tcell models list`)"
+        )
+    return TrainingDecision(True, difference)
+
+
+def screen_is_behind(lake: Lake) -> int | None:
+    """Return the time (ns) of the newest scored table if a screen table is older or missing, else None."""
+    scored = [lake.path(asset, batch) for asset in SCORED_TABLES for batch in lake.batches(asset)]
+    if not scored:
+        return None
+    newest = max(path.stat().st_mtime for path in scored)
+    screen_tables = [lake.path(asset) for asset in ("metabolite_scores", "gene_importance_ranking")]
+    if all(path.exists() and path.stat().st_mtime >= newest for path in screen_tables):
+        return None
+    return int(newest * 1e9)

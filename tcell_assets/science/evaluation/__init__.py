@@ -1,0 +1,1 @@
+"""How good the model is on metabolites it never saw, beside plainer models."""

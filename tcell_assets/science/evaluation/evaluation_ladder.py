@@ -1,0 +1,184 @@
+"""The models an evaluation compares, from the mean up: each fits on training wells and predicts held-out ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tcell_assets.science.model.settings import LABEL_TARGET, LEGACY_TARGET, REGRESSION_TARGETS
+
+PREDICTED_TARGETS = (*REGRESSION_TARGETS, LABEL_TARGET)
+PREDICTION_COLUMNS = {target: f"pred_{target}" for target in REGRESSION_TARGETS} | {
+    LABEL_TARGET: "activation_probability"
+}
+
+PRINCIPAL_COMPONENTS = 50
+NEIGHBOURS = 15
+TREES = 100
+
+# With fewer wells of a class, the inner folds of the logistic regression cannot all hold both classes.
+RAREST_CLASS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class FoldWells:
+    """Wells of one side of a fold, all frames indexed by `well_id` in one order.
+
+    Attributes:
+        wells: `batch, plate, row, column, metabolite, is_dmso`; on the training side also the targets, which
+            the held-out side does not have, so that no model can look at them.
+        expression: One column a gene.
+        depth: Total UMI a well, None where only transformed values are known.
+    """
+
+    wells: pd.DataFrame
+    expression: pd.DataFrame
+    depth: pd.Series | None
+
+
+FitPredict = Callable[[FoldWells, FoldWells], pd.DataFrame]
+"""Fits on the first wells and returns, for the second, `pred_tscore, pred_cytotrace, pred_pseudotime,
+activation_probability`, indexed by `well_id`; a target unknown in training is NaN."""
+
+Features = Callable[[FoldWells, FoldWells], tuple[np.ndarray, np.ndarray]]
+
+
+def baseline_ladder(has_depth: bool, seed: int = 614) -> dict[str, FitPredict]:
+    """The rungs below the Transformer, by name, from the plainest up.
+
+    Args:
+        has_depth: Whether total UMI is known; without it there is no `depth_only`.
+        seed: Of the forests and of the principal components' solver.
+    """
+
+    def forest_regressor() -> RandomForestRegressor:
+        return RandomForestRegressor(
+            TREES, min_samples_leaf=3, max_features=1 / 3, random_state=seed, n_jobs=1
+        )
+
+    def forest_classifier() -> RandomForestClassifier:
+        return RandomForestClassifier(
+            TREES, min_samples_leaf=3, max_features=1 / 3, random_state=seed, n_jobs=1
+        )
+
+    def ridge() -> Pipeline:
+        return make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-2, 5, 22)))
+
+    def logistic() -> Pipeline:
+        strength = {"C": np.logspace(-4, 2, 7)}
+        search = GridSearchCV(LogisticRegression(max_iter=2000), strength, cv=3, scoring="neg_log_loss")
+        return make_pipeline(StandardScaler(), search)
+
+    def nearest_regressor() -> KNeighborsRegressor:
+        return KNeighborsRegressor(NEIGHBOURS, weights="distance")
+
+    def nearest_classifier() -> KNeighborsClassifier:
+        return KNeighborsClassifier(NEIGHBOURS, weights="distance")
+
+    components = _principal_components(seed)
+    ladder = {
+        "mean": _per_target(DummyRegressor, lambda: DummyClassifier(strategy="prior"), _no_features),
+        "position_forest": _per_target(forest_regressor, forest_classifier, _position),
+        "depth_only": _per_target(ridge, logistic, _log_depth),
+        "pca_ridge": _per_target(ridge, logistic, components),
+        "pca_forest": _per_target(forest_regressor, forest_classifier, components),
+        "nearest_neighbours": _per_target(nearest_regressor, nearest_classifier, components),
+    }
+    if not has_depth:
+        del ladder["depth_only"]
+    return ladder
+
+
+def without_targets(side: FoldWells) -> FoldWells:
+    """The same wells with every target column gone."""
+    targets = [*PREDICTED_TARGETS, LEGACY_TARGET]
+    return replace(side, wells=side.wells.drop(columns=targets, errors="ignore"))
+
+
+def _per_target(
+    regressor: Callable[[], Pipeline], classifier: Callable[[], Pipeline], features: Features
+) -> FitPredict:
+    """A model that fits every target by itself, on the training wells where that target is known."""
+
+    def fit_predict(training: FoldWells, held_out: FoldWells) -> pd.DataFrame:
+        known_features, asked_features = features(training, held_out)
+        predicted = pd.DataFrame(index=held_out.wells.index)
+        for target, column in PREDICTION_COLUMNS.items():
+            is_label = target == LABEL_TARGET
+            values = pd.to_numeric(training.wells[target], errors="coerce").to_numpy(dtype=np.float64)
+            known = np.isfinite(values)
+            if not known.any():
+                predicted[column] = np.nan
+            elif is_label and min((values == 0).sum(), (values == 1).sum()) < RAREST_CLASS:
+                predicted[column] = values[known].mean()
+            else:
+                model = classifier() if is_label else regressor()
+                with warnings.catch_warnings():
+                    # A logistic fit stopped at its iteration limit on separable folds is a fit all the same.
+                    warnings.simplefilter("ignore", ConvergenceWarning)
+                    model.fit(known_features[known], values[known])
+                predicted[column] = (
+                    model.predict_proba(asked_features)[:, 1] if is_label else model.predict(asked_features)
+                )
+        return predicted
+
+    return fit_predict
+
+
+def _no_features(training: FoldWells, held_out: FoldWells) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((len(training.wells), 1)), np.zeros((len(held_out.wells), 1))
+
+
+def _position(training: FoldWells, held_out: FoldWells) -> tuple[np.ndarray, np.ndarray]:
+    """Row, column, distance to the rim, and indicators of batch and plate; no expression."""
+    wells = pd.concat([training.wells, held_out.wells])
+    row = pd.factorize(wells["row"].astype(str), sort=True)[0]
+    column = wells["column"].to_numpy(dtype=np.float64)
+    rim = np.minimum.reduce([row, row.max() - row, column - column.min(), column.max() - column])
+    place = wells[["batch", "plate"]].astype(str)
+    features = np.column_stack([row, column, rim, pd.get_dummies(place).to_numpy(dtype=np.float64)])
+    return features[: len(training.wells)], features[len(training.wells) :]
+
+
+def _log_depth(training: FoldWells, held_out: FoldWells) -> tuple[np.ndarray, np.ndarray]:
+    """The logarithm ln(1 + UMI) and its square.
+
+    Raises:
+        ValueError: The total UMI is not known.
+    """
+    if training.depth is None or held_out.depth is None:
+        raise ValueError(
+            "depth_only needs the total UMI of every well; leave the rung out where it is unknown"
+        )
+    known, asked = (
+        np.log1p(side.depth.to_numpy(dtype=np.float64))
+        for side in (training, held_out)
+        if side.depth is not None
+    )
+    return np.column_stack([known, known**2]), np.column_stack([asked, asked**2])
+
+
+def _principal_components(seed: int) -> Features:
+    """Scores on the training wells' principal components, genes z-scored by the training wells."""
+
+    def features(training: FoldWells, held_out: FoldWells) -> tuple[np.ndarray, np.ndarray]:
+        known = training.expression.to_numpy(dtype=np.float64)
+        count = min(PRINCIPAL_COMPONENTS, len(known) - 1, known.shape[1])
+        pipeline = make_pipeline(StandardScaler(), PCA(count, random_state=seed))
+        scores = pipeline.fit_transform(known)
+        return scores, pipeline.transform(held_out.expression.to_numpy(dtype=np.float64))
+
+    return features

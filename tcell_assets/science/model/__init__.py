@@ -1,0 +1,1 @@
+"""The Transformer over genes: its settings, training, use and explanation."""

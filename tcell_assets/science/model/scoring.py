@@ -1,0 +1,240 @@
+"""Scoring of wells: predictions, latents and Gradient×Input importance from one forward and one backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from tcell_assets.science.model.compute import Compute
+from tcell_assets.science.model.network import ExpressionTransformer, NetworkOutput
+from tcell_assets.science.model.settings import LABEL_TARGET, LEGACY_TARGET, REGRESSION_TARGETS, TARGETS
+from tcell_assets.science.model.trained_model import ModelError, TrainedModel, gene_positions
+
+GRADIENT_X_INPUT = "gradient_x_input"
+
+
+class ScoringError(ValueError):
+    """Wells cannot be scored, or a head cannot be explained; the message says which and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class WellScores:
+    """What the model says of a set of wells.
+
+    Attributes:
+        predictions: `well_id, pred_tscore, pred_cytotrace, pred_pseudotime, activation_logit,
+            activation_probability, pred_activation, split, model_version`; an untrained head's columns
+            are NaN.
+        latents: `well_id, z_00 …, latent_norm, model_version`.
+        importance: `gene, importance, signed_importance, n_wells, head, method, model_version`, in the
+            model's gene order; None where no head was asked for.
+    """
+
+    predictions: pd.DataFrame
+    latents: pd.DataFrame
+    importance: pd.DataFrame | None
+
+
+def resolve_head(model: TrainedModel, head: str) -> str:
+    """The head to explain.
+
+    Args:
+        model: The model.
+        head: A head's name, or `auto`: the legacy activation score if trained, else the label.
+
+    Raises:
+        ScoringError: No such head, or it is untrained.
+    """
+    if head == "auto":
+        for candidate in (LEGACY_TARGET, LABEL_TARGET):
+            if candidate in model.trained_heads:
+                return candidate
+    if head in model.trained_heads:
+        return head
+    problem = "is untrained (no training well had its target)" if head in TARGETS else "does not exist"
+    if head == "auto":
+        problem = "finds neither activation_score nor is_activated trained"
+    raise ScoringError(
+        f"head {head!r} {problem} in model {model.version}; trained are {', '.join(model.trained_heads)}"
+    )
+
+
+def build_network(model: TrainedModel) -> ExpressionTransformer:
+    """The model's network with its best weights and its scaler, frozen and in evaluation mode."""
+    network = ExpressionTransformer(model.settings.network, len(model.genes))
+    try:
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in model.weights.items()})
+    except RuntimeError as error:
+        raise ModelError(f"model {model.version}: its weights do not fit its settings ({error})") from error
+    if model.gene_mean is not None and model.gene_standard_deviation is not None:
+        network.set_scaler(model.gene_mean, model.gene_standard_deviation)
+    return network.requires_grad_(False).eval()
+
+
+def score_wells(
+    model: TrainedModel,
+    expression: pd.DataFrame,
+    compute: Compute,
+    head: str | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> WellScores:
+    """Score wells in one pass.
+
+    Args:
+        model: The model.
+        expression: Index well_id, a column a gene; genes are matched by name, others ignored.
+        compute: Device and precision.
+        head: Head to explain (see `resolve_head`), or None for predictions and latents alone.
+        on_progress: Called with the number of wells done so far.
+
+    Raises:
+        ModelError: Genes are missing or duplicated.
+        ScoringError: No wells, a value is not finite, or the head is not trained.
+    """
+    return next(score_chunks(model, [expression], compute, head, on_progress))
+
+
+def score_chunks(
+    model: TrainedModel,
+    chunks: Iterable[pd.DataFrame],
+    compute: Compute,
+    head: str | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Iterator[WellScores]:
+    """Score any number of wells in the memory of one chunk; see `score_wells`.
+
+    Each result's importance is that of its chunk; their mean weighted with `n_wells` is the importance of all
+    wells (`gene_importance.rank_genes`).
+    """
+    resolved = None if head is None else resolve_head(model, head)
+    split_of_well = model.split.set_index("well_id")["split"]
+    done = 0
+    with compute.session() as device:
+        network = build_network(model).to(device)
+    for chunk in chunks:
+        with compute.session() as device:
+            scores = _score_chunk(
+                model, network, chunk, compute, device, resolved, split_of_well, on_progress, done
+            )
+        done += len(chunk)
+        yield scores
+
+
+def _score_chunk(
+    model: TrainedModel,
+    network: ExpressionTransformer,
+    expression: pd.DataFrame,
+    compute: Compute,
+    device: torch.device,
+    head: str | None,
+    split_of_well: pd.Series,
+    on_progress: Callable[[int], None] | None,
+    done_before: int,
+) -> WellScores:
+    if expression.empty:
+        raise ScoringError("no wells to score; give at least one row and the model's genes")
+    positions = gene_positions(expression.columns, model)
+    outputs = np.empty((len(expression), 5 + model.settings.network.latent), dtype=np.float32)
+    absolute = np.zeros(len(model.genes))
+    signed = np.zeros(len(model.genes))
+    wells_at_once = compute.wells_at_once(compute.batch_size, len(model.genes))
+    for start in range(0, len(expression), wells_at_once):
+        rows = expression.iloc[start : start + wells_at_once, positions]
+        values = _finite_values(rows)
+        scaled = network.scale(torch.from_numpy(values).to(device)).requires_grad_(head is not None)
+        with (
+            torch.set_grad_enabled(head is not None),
+            torch.autocast(device.type, torch.bfloat16, enabled=compute.precision == "bf16"),
+        ):
+            output = network.forward_scaled(scaled)
+        if head is not None:
+            # A well's output depends on its own row alone: the gradient of the sum is every well's gradient.
+            (gradient,) = torch.autograd.grad(head_output(output, head, model).sum(), scaled)
+            attribution = (gradient * scaled.detach()).cpu().double()
+            absolute += attribution.abs().sum(dim=0).numpy()
+            signed += attribution.sum(dim=0).numpy()
+        columns = [
+            output.scores,
+            output.is_activated[:, None],
+            output.activation_score[:, None],
+            output.latent,
+        ]
+        outputs[start : start + len(rows)] = torch.cat(columns, dim=1).detach().cpu().numpy()
+        if on_progress is not None:
+            on_progress(done_before + start + len(rows))
+    importance = None
+    if head is not None:
+        importance = pd.DataFrame(
+            {
+                "gene": model.genes,
+                "importance": absolute / len(expression),
+                "signed_importance": signed / len(expression),
+                "n_wells": len(expression),
+                "head": head,
+                "method": GRADIENT_X_INPUT,
+                "model_version": model.version,
+            }
+        )
+    return WellScores(
+        _prediction_table(model, expression.index, outputs, split_of_well),
+        _latent_table(model, expression.index, outputs[:, 5:]),
+        importance,
+    )
+
+
+def head_output(output: NetworkOutput, head: str, model: TrainedModel) -> torch.Tensor:
+    """A head's (wells,) output as exported: the label's logit, the legacy score in its own unit."""
+    if head == LABEL_TARGET:
+        return output.is_activated
+    if head == LEGACY_TARGET:
+        return output.activation_score * model.activation_standard_deviation + model.activation_mean
+    return output.scores[:, REGRESSION_TARGETS.index(head)]
+
+
+def _finite_values(rows: pd.DataFrame) -> np.ndarray:
+    values = np.ascontiguousarray(rows.to_numpy(dtype=np.float32))
+    finite = np.isfinite(values)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ScoringError(
+            f"expression of well {rows.index[row]}, gene {rows.columns[column]} is {values[row, column]}; "
+            "only finite values can be scored"
+        )
+    return values
+
+
+def _prediction_table(
+    model: TrainedModel, well_ids: pd.Index, outputs: np.ndarray, split_of_well: pd.Series
+) -> pd.DataFrame:
+    logit = outputs[:, 3]
+    columns = {
+        "pred_tscore": ("tscore", outputs[:, 0]),
+        "pred_cytotrace": ("cytotrace", outputs[:, 1]),
+        "pred_pseudotime": ("pseudotime", outputs[:, 2]),
+        "activation_logit": (LABEL_TARGET, logit),
+        "activation_probability": (LABEL_TARGET, torch.from_numpy(logit).sigmoid().numpy()),
+        "pred_activation": (
+            LEGACY_TARGET,
+            outputs[:, 4] * model.activation_standard_deviation + model.activation_mean,
+        ),
+    }
+    table = pd.DataFrame({"well_id": well_ids.astype(str)})
+    for name, (head, values) in columns.items():
+        table[name] = (values if head in model.trained_heads else np.full(len(table), np.nan)).astype(
+            np.float32
+        )
+    table["split"] = split_of_well.reindex(well_ids).fillna("unseen").to_numpy()
+    table["model_version"] = model.version
+    return table
+
+
+def _latent_table(model: TrainedModel, well_ids: pd.Index, latents: np.ndarray) -> pd.DataFrame:
+    columns = {f"z_{i:02d}": latents[:, i] for i in range(latents.shape[1])}
+    norm = np.linalg.norm(latents.astype(np.float64), axis=1).astype(np.float32)
+    return pd.DataFrame(
+        {"well_id": well_ids.astype(str), **columns, "latent_norm": norm, "model_version": model.version}
+    )

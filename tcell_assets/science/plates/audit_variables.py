@@ -1,0 +1,70 @@
+"""The variables whose plate pattern is audited: depth, targets, principal components, latents."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tcell_assets.science.latents import latent_columns
+from tcell_assets.science.model.settings import TARGETS
+from tcell_assets.science.well_join import rows_for_wells
+
+COMPONENTS = 3
+"""Principal components audited: enough to see the plate, few enough to read."""
+
+
+def audited_targets(wells: pd.DataFrame) -> pd.DataFrame:
+    """Return the known targets of wells, one column each, index `well_id`; a target known nowhere is left out."""
+    targets = wells.set_index("well_id")[[*TARGETS]]
+    return targets.loc[:, targets.notna().any()]
+
+
+def audited_depth(quality: pd.DataFrame) -> pd.DataFrame:
+    """Return ln UMI of the usable wells, index `well_id`; no column where nothing was counted."""
+    usable = quality[quality["qc_pass"] & quality["total_umi"].notna()].set_index("well_id")
+    if usable.empty:
+        return pd.DataFrame(index=usable.index)
+    return pd.DataFrame({"ln_total_umi": np.log(usable["total_umi"].clip(lower=1.0))})
+
+
+def audited_expression(expression: pd.DataFrame) -> pd.DataFrame:
+    """Return the first principal components of expression.
+
+    Args:
+        expression: wells × genes, index `well_id`.
+    """
+    return _components(expression, "expression_pc")
+
+
+def audited_latents(latents: pd.DataFrame) -> pd.DataFrame:
+    """Return the latent norm and the first principal components of the latents.
+
+    Args:
+        latents: `well_id, z_00, …, latent_norm`.
+    """
+    table = latents.set_index("well_id")
+    norm = table[["latent_norm"]].astype(np.float64)
+    return norm.join(_components(table[latent_columns(latents)], "latent_pc"))
+
+
+def usable_rows(table: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the wells that pass quality control.
+
+    Args:
+        table: index `well_id`.
+        quality: `well_id, qc_pass` of at least these wells.
+    """
+    passes = rows_for_wells(quality, table.index.tolist(), "well_qc")["qc_pass"]
+    return table.loc[passes.to_numpy(dtype=bool)]
+
+
+def _components(values: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    from sklearn.decomposition import PCA
+
+    n_components = min(COMPONENTS, *values.shape)
+    # The full solver has no random start: the same wells give the same components on any machine.
+    scores = PCA(n_components=n_components, svd_solver="full").fit_transform(
+        values.to_numpy(dtype=np.float64)
+    )
+    names = [f"{prefix}{number + 1}" for number in range(n_components)]
+    return pd.DataFrame(scores, index=values.index, columns=names)

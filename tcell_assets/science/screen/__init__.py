@@ -1,0 +1,1 @@
+"""Answers over a whole screen: distances, hits, scores of metabolites, maps, gene sets."""

@@ -1,0 +1,1 @@
+"""What the operating system offers: files that survive interruptions, and processes."""

@@ -1,0 +1,1 @@
+"""Tests of a running installation: its runs, their launch and recovery."""
