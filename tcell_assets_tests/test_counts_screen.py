@@ -13,7 +13,7 @@ import pytest
 
 from tcell_assets.commands.platform import Platform, open_platform
 from tcell_assets.commands.simulate import write_screen
-from tcell_assets.lake.schemas import LATENT_COLUMNS
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets.science.simulation.screen_simulation import (
     SimulatedScreen,
     SimulationSettings,

@@ -15,7 +15,7 @@ import pytest
 
 from tcell_assets.definitions import build_defs
 from tcell_assets.defs.resources import GPU_POOL
-from tcell_assets.lake.schemas import TABLES
+from tcell_assets.lake.tables import TABLES
 
 PACKAGE = Path(__file__).parents[1] / "tcell_assets"
 SNAPSHOT = Path(__file__).parent / "graph_snapshot.json"

@@ -13,7 +13,8 @@ import pytest
 
 from tcell_assets.commands.platform import Platform, RunFailedError, open_platform
 from tcell_assets.defs.metadata import plain_metadata
-from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES
+from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets.science.model.trained_model import load_model
 from tcell_assets_tests.small_screen import GENES, configuration_in, simulate_into, train
 

@@ -168,8 +168,8 @@ def _bring_up_to_date(
 
 def _stale(platform: Platform, batch: str, wanted: Sequence[str], version: str | None) -> dict[str, str]:
     from tcell_assets.installation.operations import landed_content
-    from tcell_assets.lake.schemas import TABLES
     from tcell_assets.lake.staleness import stale_tables
+    from tcell_assets.lake.tables import TABLES
     from tcell_assets.landing.arrivals import scan_folder
 
     folder, lake = platform.configuration.data / batch, platform.storage.lake()

@@ -154,7 +154,7 @@ def _storage(platform: Platform, deep: bool) -> Iterator[Finding]:
 
 
 def _tables(lake: Lake) -> Iterator[tuple[str, str | None]]:
-    from tcell_assets.lake.schemas import TABLES
+    from tcell_assets.lake.tables import TABLES
 
     for asset, table in TABLES.items():
         if table.partitioned:

@@ -17,7 +17,7 @@ from tcell_assets.defs.partitions import register_batches
 from tcell_assets.defs.resources import Storage
 from tcell_assets.installation.configuration import Configuration, load_configuration
 from tcell_assets.installation.recovery import ask_again_for_retries, end_dead_runs, process_tags
-from tcell_assets.lake.schemas import TABLES
+from tcell_assets.lake.tables import TABLES
 from tcell_assets.landing.fingerprint import list_batches
 from tcell_assets.landing.unfinished import sweep_unfinished_batches
 

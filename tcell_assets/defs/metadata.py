@@ -10,8 +10,9 @@ from urllib.parse import quote
 import dagster as dg
 
 from tcell_assets.lake.column_lineage import COLUMN_SOURCES
-from tcell_assets.lake.schemas import TABLES, Table
+from tcell_assets.lake.schema import Table
 from tcell_assets.lake.store import content_hash
+from tcell_assets.lake.tables import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd

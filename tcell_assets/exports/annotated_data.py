@@ -12,8 +12,9 @@ import pandas as pd
 
 from tcell_assets.exports.hits import HIT_CALLS, class_of_wells
 from tcell_assets.lake.models import ModelRegistry
-from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES
 from tcell_assets.lake.store import Lake
+from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets.system.files import storage_errors, temporary_beside
 
 if TYPE_CHECKING:

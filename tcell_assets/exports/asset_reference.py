@@ -9,7 +9,9 @@ from itertools import groupby
 
 import dagster as dg
 
-from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES, Column
+from tcell_assets.lake.schema import Column
+from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 
 GROUPS = ("ingest", "quality", "model", "scoring", "screen")
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 from upath import UPath
 
 from tcell_assets.exports.spreadsheet import without_formulas
-from tcell_assets.lake.schemas import LATENT_COLUMNS
 from tcell_assets.lake.store import Lake
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets.science.figures import loss_curve
 from tcell_assets.science.model.trained_model import LAST_WEIGHTS, WEIGHTS, TrainedModel
 from tcell_assets.system.files import write_atomically

@@ -23,8 +23,10 @@ import pandas as pd
 from tcell_assets.exports.hits import HIT_CALLS, calls_shown, class_of_wells
 from tcell_assets.exports.report_verdicts import batch_verdicts, screen_verdicts
 from tcell_assets.lake.models import ModelRegistry
-from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES, Column
+from tcell_assets.lake.schema import Column
 from tcell_assets.lake.store import Lake
+from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets.science.plates.plate_geometry import row_number
 from tcell_assets.science.screen.latent_map import fit_latent_map, project
 from tcell_assets.science.screen.metabolite_scores import score_metabolites

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tcell_assets.lake.schemas import TABLES
 from tcell_assets.lake.store import Lake
+from tcell_assets.lake.tables import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa

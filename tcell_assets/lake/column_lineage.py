@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcell_assets.lake.schemas import LATENT_COLUMNS, TARGET_COLUMNS
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS, TARGET_COLUMNS
 
 Source = tuple[str, str]
 _LATENTS: tuple[Source, ...] = tuple(("latent_embeddings", name) for name in LATENT_COLUMNS)

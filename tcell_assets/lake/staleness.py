@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tcell_assets.lake.models import ModelRegistry
-from tcell_assets.lake.schemas import TABLES
 from tcell_assets.lake.store import Lake, Lineage
+from tcell_assets.lake.tables import TABLES
 
 # Details of a lineage: what of the landing zone a table was read from, what of a batch it was computed from.
 PLATE_FILES_HASH = "plate_files_hash"

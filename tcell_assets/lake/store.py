@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upath import UPath
 
-from tcell_assets.lake.schemas import TABLES, SchemaError
+from tcell_assets.lake.schema import SchemaError
+from tcell_assets.lake.tables import TABLES
 from tcell_assets.system.files import StorageError, write_atomically
 
 if TYPE_CHECKING:

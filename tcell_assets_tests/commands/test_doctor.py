@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from upath import UPath
 
 from tcell_assets.commands.doctor import doctor_command
-from tcell_assets.lake.schemas import TABLES
 from tcell_assets.lake.store import Lake, Lineage, content_hash
+from tcell_assets.lake.tables import TABLES
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import pytest
 from tcell_assets.definitions import build_defs
 from tcell_assets.exports.asset_reference import GROUPS, asset_graph_svg, asset_reference, documented_assets
 from tcell_assets.lake.column_lineage import COLUMN_SOURCES
-from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES
+from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets.landing.plate_map import COLUMN_SPELLINGS, spelling
 from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings
 from tcell_assets.landing.targets import TARGET_SPELLINGS

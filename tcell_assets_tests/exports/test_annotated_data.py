@@ -12,7 +12,7 @@ import pytest
 
 from tcell_assets.commands.platform import Platform
 from tcell_assets.exports.annotated_data import ExportError, annotated_screen, write_annotated
-from tcell_assets.lake.schemas import LATENT_COLUMNS
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets_tests.exports.conftest import HOSTILE_NAME
 
 anndata = pytest.importorskip(

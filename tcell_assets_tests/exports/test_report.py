@@ -16,7 +16,7 @@ from tcell_assets.commands.platform import Platform
 from tcell_assets.defs.assets.report import report_file
 from tcell_assets.exports.report import SECTIONS, screen_report
 from tcell_assets.exports.report_verdicts import screen_verdicts
-from tcell_assets.lake.schemas import TABLES
+from tcell_assets.lake.tables import TABLES
 from tcell_assets.science.plates.position import CONSEQUENCES
 from tcell_assets_tests.exports.conftest import HOSTILE_NAME
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from tcell_assets.commands.platform import Platform, open_platform
 from tcell_assets.installation.configuration import Configuration
 from tcell_assets.installation.recovery import UNDER_WAY
-from tcell_assets.lake.schemas import TABLES
 from tcell_assets.lake.store import Lake
+from tcell_assets.lake.tables import TABLES
 from tcell_assets.system.files import is_leftover
 from tcell_assets_tests.small_screen import configuration_in, simulate_into, train
 

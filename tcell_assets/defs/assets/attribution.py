@@ -23,7 +23,6 @@ from tcell_assets.defs.metadata import preview, table_arguments, table_out, tabl
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
-from tcell_assets.lake.schemas import TABLES
 from tcell_assets.lake.staleness import BATCH_HASH
 
 if TYPE_CHECKING:
@@ -251,11 +250,19 @@ def gene_set_enrichment(
         source=config.gene_sets or "bundled",
         model_version=lineage.model_version,
     )
-    columns = [column.name for column in TABLES["gene_set_enrichment"].columns]
+    first = [
+        "method",
+        "gene_set",
+        "n_genes",
+        "enrichment_score",
+        "normalized_enrichment_score",
+        "p_value",
+        "q_value",
+    ]
     return table_result(
         "gene_set_enrichment",
-        table[columns],
-        {"gene_sets": len(sets), "preview": preview(table[columns[:7]], 20)},
+        table,
+        {"gene_sets": len(sets), "preview": preview(table[first], 20)},
         model_version=lineage.model_version,
         training_batches=lineage.training_batches,
     )

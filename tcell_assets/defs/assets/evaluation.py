@@ -19,7 +19,6 @@ from tcell_assets.defs.assets.uncertainty import INTERVAL_MODEL, INTERVAL_SCHEME
 from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
-from tcell_assets.lake.schemas import TABLES
 from tcell_assets.science.model.settings import LABEL_TARGET, TrainingSettings
 
 if TYPE_CHECKING:
@@ -156,8 +155,7 @@ def evaluate_models(
         "preview": preview(headline[["scheme", "model", "target", "metric", "value", "low", "high"]], 120),
     }
     for asset, table in tables.items():
-        columns = [column.name for column in TABLES[asset].columns]
-        yield table_result(asset, table[columns], shown, training_batches=batch_hashes)
+        yield table_result(asset, table, shown, training_batches=batch_hashes)
     yield _above_check(differences)
     yield _coverage_check(intervals, config.interval_level)
 

@@ -9,7 +9,6 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from tcell_assets.defs.metadata import bullet_list, preview, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
-from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
 from tcell_assets.lake.staleness import (
     PLATE_FILES_HASH,
     PLATE_FILES_STAMP,
@@ -17,6 +16,8 @@ from tcell_assets.lake.staleness import (
     VALUE_KIND,
     WELLS_WITH_TARGETS,
 )
+from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.tables.columns import TARGET_COLUMNS
 from tcell_assets.landing.arrivals import content_key, scan_folder
 from tcell_assets.landing.fingerprint import Fingerprint, batch_fingerprint
 from tcell_assets.landing.problems import LandingError
@@ -89,7 +90,7 @@ def ingest_batch(
     if "well_metadata" in context.op_execution_context.selected_output_names:
         yield table_result(
             "well_metadata",
-            batch.wells.reindex(columns=[column.name for column in TABLES["well_metadata"].columns]),
+            TABLES["well_metadata"].with_absent_columns(batch.wells),
             {
                 **counts,
                 "metabolites": batch.wells.loc[~batch.wells["is_dmso"], "metabolite"].nunique(),

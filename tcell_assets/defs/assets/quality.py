@@ -11,7 +11,7 @@ from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.metadata import bullet_list, picture, preview, table_arguments, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import Storage
-from tcell_assets.lake.schemas import LATENT_COLUMNS
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd

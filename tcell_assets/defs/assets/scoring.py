@@ -14,8 +14,8 @@ from tcell_assets.defs.metadata import preview, table_arguments, table_out, tabl
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
-from tcell_assets.lake.schemas import TABLES, TARGET_COLUMNS
 from tcell_assets.lake.staleness import BATCH_HASH
+from tcell_assets.lake.tables.columns import TARGET_COLUMNS
 
 SCORING = "scoring"
 OWNERS = ["team:computational-biology"]
@@ -129,7 +129,6 @@ def score_wells(
     if "well_predictions" in outputs:
         sure = with_uncertainty(scores.predictions, model, batch, storage, compute, context.log.info)
         predictions = wells.merge(sure, on="well_id", validate="one_to_one")
-        predictions = predictions[[column.name for column in TABLES["well_predictions"].columns]]
         yield table_result(
             "well_predictions",
             predictions,

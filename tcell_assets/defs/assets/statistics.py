@@ -17,7 +17,8 @@ from tcell_assets.defs.assets.screen import (
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
 from tcell_assets.defs.resources import Storage
-from tcell_assets.lake.schemas import LATENT_COLUMNS, TABLES
+from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +135,7 @@ def hit_calls(
     compared = int(in_latent["p_replicate"].notna().sum())
     return table_result(
         "hit_calls",
-        calls[[column.name for column in TABLES["hit_calls"].columns]],
+        calls,
         {
             "batches": ", ".join(scored),
             "hits_latent": int(in_latent["hit_class"].isin(HIT_CLASSES).sum()),
@@ -195,9 +196,7 @@ def fit_latent_map(
         "latent_map_axes": fitted.axes.assign(
             explained_pca_1=explained["pca_1"], explained_pca_2=explained["pca_2"]
         ),
-        "latent_map_reference": fitted.reference.reindex(
-            columns=["well_id", *LATENT_COLUMNS, "umap_1", "umap_2"]
-        ),
+        "latent_map_reference": TABLES["latent_map_reference"].with_absent_columns(fitted.reference),
     }
     for asset, table in tables.items():
         yield table_result(
@@ -252,7 +251,7 @@ def latent_map(
     )
     return table_result(
         "latent_map",
-        table.reindex(columns=[column.name for column in TABLES["latent_map"].columns]),
+        TABLES["latent_map"].with_absent_columns(table),
         {
             "batches": ", ".join(scored),
             "wells_projected": int((~table["is_reference"]).sum()),

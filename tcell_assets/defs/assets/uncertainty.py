@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tcell_assets.defs.assets.model_input import load_fit, scoring_input
 from tcell_assets.defs.resources import Storage, TransformerCompute
-from tcell_assets.lake.schemas import SCORE_COLUMNS, TABLES
+from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.tables.columns import SCORE_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tcell_assets.commands.platform import Platform, RunFailedError, open_platform
-from tcell_assets.lake.schemas import LATENT_COLUMNS
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets_tests.small_screen import configuration_in, simulate_into, train
 
 FEW_DRAWS = {

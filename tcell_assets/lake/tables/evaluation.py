@@ -1,0 +1,120 @@
+"""How good the model is on wells it has not seen, and how much its seeds disagree."""
+
+from __future__ import annotations
+
+from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.tables.columns import MODEL_VERSION, WELL_ID
+
+_SCHEME = Column(
+    "scheme", "string", "what was held out: random, leave_metabolite_out, leave_plate_out, leave_batch_out"
+)
+
+_EVALUATED_MODEL = Column("model", "string", "rung of the ladder, from the mean to the transformer")
+
+_TARGET = Column("target", "string", "tscore, cytotrace, pseudotime or is_activated")
+
+_METRIC = Column(
+    "metric",
+    "string",
+    "r2, mae, spearman, within_plate_residual_r2; auroc, auprc, brier, calibration_error for the label",
+)
+
+EVALUATION_PREDICTIONS = Table(
+    asset="evaluation_predictions",
+    description="What every model of the ladder predicts for wells it has not seen, in the same folds for all.",
+    columns=(
+        _SCHEME,
+        _EVALUATED_MODEL,
+        Column("fold", "int32", "fold in which the well was held out"),
+        WELL_ID,
+        Column("pred_tscore", "float64", "predicted Tscore", nullable=True),
+        Column("pred_cytotrace", "float64", "predicted CytoTRACE", nullable=True),
+        Column("pred_pseudotime", "float64", "predicted pseudotime", nullable=True),
+        Column("activation_probability", "float64", "predicted probability of activation", nullable=True),
+        Column(
+            "calibrated_probability",
+            "float64",
+            "the same after temperature scaling fitted on the other folds",
+            nullable=True,
+        ),
+        Column("temperature", "float64", "that temperature; above 1 the model was too sure"),
+    ),
+    key=("scheme", "model", "well_id"),
+    partitioned=False,
+)
+
+MODEL_EVALUATION = Table(
+    asset="model_evaluation",
+    description="How good every model of the ladder is on wells it has not seen, with bootstrap intervals over "
+    "metabolites.",
+    columns=(
+        _SCHEME,
+        _EVALUATED_MODEL,
+        _TARGET,
+        _METRIC,
+        Column("calibrated", "bool", "of the probability after temperature scaling"),
+        Column("value", "float64", "the metric; empty where it is undefined", nullable=True),
+        Column("low", "float64", "lower end of its interval", nullable=True),
+        Column("high", "float64", "upper end of its interval", nullable=True),
+        Column("n_wells", "int32", "held-out treated wells"),
+        Column(
+            "replicate_leakage",
+            "float64",
+            "share of them whose metabolite was in training too; near 1 the value says little of new metabolites",
+        ),
+    ),
+    key=("scheme", "model", "target", "metric", "calibrated"),
+    partitioned=False,
+)
+
+MODEL_COMPARISON = Table(
+    asset="model_comparison",
+    description="How far the Transformer lies above every other model on the same wells: better only where the interval"
+    " excludes 0.",
+    columns=(
+        _SCHEME,
+        _EVALUATED_MODEL,
+        Column("other", "string", "model compared with"),
+        _TARGET,
+        _METRIC,
+        Column("value", "float64", "metric of the model", nullable=True),
+        Column("other_value", "float64", "metric of the other", nullable=True),
+        Column("difference", "float64", "above 0 favours the model, also for errors", nullable=True),
+        Column("low", "float64", "lower end of its bootstrap interval", nullable=True),
+        Column("high", "float64", "upper end", nullable=True),
+        Column("verdict", "string", "better, worse or not distinguishable"),
+    ),
+    key=("scheme", "model", "other", "target", "metric"),
+    partitioned=False,
+)
+
+PREDICTION_INTERVALS = Table(
+    asset="prediction_intervals",
+    description="Half-width of the conformal interval around a predicted score, and how many held-out wells it covers.",
+    columns=(
+        _SCHEME,
+        _EVALUATED_MODEL,
+        Column("target", "string", "tscore, cytotrace or pseudotime"),
+        Column("level", "float64", "nominal coverage"),
+        Column("radius", "float64", "half-width; infinite where too few wells were held out"),
+        Column("coverage", "float64", "share of held-out wells inside, by the other folds' radius"),
+        Column("n_wells", "int32", "held-out treated wells"),
+        Column("n_members", "int32", "networks averaged in one prediction of the transformer"),
+        Column("settings_hash", "string", "hash of the evaluated training settings, seed left out"),
+    ),
+    key=("scheme", "model", "target"),
+    partitioned=False,
+)
+
+ENSEMBLE_MEMBERS = Table(
+    asset="ensemble_members",
+    description="Models trained like the current one from other seeds; their spread is the sd of its predictions.",
+    columns=(
+        Column("member_version", "string", "version of the member, the model itself included"),
+        Column("seed", "int32", "seed of its split, initial weights, order of wells and dropout"),
+        Column("validation_loss", "float64", "loss of its best epoch on its own validation wells"),
+        MODEL_VERSION,
+    ),
+    key=("member_version",),
+    partitioned=False,
+)

@@ -1,0 +1,53 @@
+"""What a batch folder becomes: its wells, its counts, its expression."""
+
+from __future__ import annotations
+
+from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.tables.columns import WELL_ID
+
+WELL_METADATA = Table(
+    asset="well_metadata",
+    description="Where each well lies, what it was treated with, and its phenotype targets where they are known.",
+    columns=(
+        WELL_ID,
+        Column("batch", "string", "screening batch, the name of its folder"),
+        Column("plate", "string", "plate within the batch"),
+        Column("well", "string", "well position, e.g. E12"),
+        Column("row", "string", "plate row letter"),
+        Column("column", "int32", "plate column, from 1"),
+        Column("is_edge", "bool", "lies on the rim of the plate"),
+        Column("metabolite", "string", "treatment as written on the plate map"),
+        Column("is_dmso", "bool", "vehicle control"),
+        Column("cluster", "string", "expression cluster, where the screen names one", nullable=True),
+        Column("tscore", "float64", "Tscore, z-scored over the screen", nullable=True),
+        Column("cytotrace", "float64", "CytoTRACE, z-scored over the screen", nullable=True),
+        Column("pseudotime", "float64", "pseudotime, z-scored over the screen", nullable=True),
+        Column("is_activated", "bool", "resting (false) or activated (true)", nullable=True),
+        Column("activation_score", "float64", "legacy activation score, in its own unit", nullable=True),
+        Column("concentration", "float64", "dose as on the plate map, in its unit", nullable=True),
+        Column(
+            "sample_type", "string", "sample, vehicle_control or positive_control, where known", nullable=True
+        ),
+    ),
+    key=("well_id",),
+)
+
+COUNT_MATRIX = Table(
+    asset="count_matrix",
+    description="Raw UMI counts as landed, one row a well and gene with a count; empty where a batch landed as VST. "
+    "A gene never seen keeps one row of 0, so that the list of genes is whole.",
+    columns=(
+        WELL_ID,
+        Column("gene", "string", "gene symbol"),
+        Column("count", "int32", "UMIs counted of the gene in the well"),
+    ),
+    key=("well_id", "gene"),
+)
+
+EXPRESSION_MATRIX = Table(
+    asset="expression_matrix",
+    description="Variance-stabilised expression (log2 scale), one float32 column a gene after `well_id`.",
+    columns=(WELL_ID,),
+    key=("well_id",),
+    gene_columns="float32",
+)

@@ -1,0 +1,195 @@
+"""What the whole screen says: hits, scores of metabolites, genes, the map of the latent space."""
+
+from __future__ import annotations
+
+from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS, MODEL_VERSION, WELL_ID
+
+METABOLITE_SCORES = Table(
+    asset="metabolite_scores",
+    description="Each metabolite over all batches, best hit first: how far from DMSO, how activated. DMSO itself has "
+    "no row.",
+    columns=(
+        Column("rank", "int32", "1 is the strongest by what `ranked_by` says", nullable=True),
+        Column("metabolite", "string", "treatment as written on the plate map"),
+        Column("n_wells", "int32", "usable wells"),
+        *(
+            column
+            for name, meaning in (
+                ("euclidean", "the euclidean distance to DMSO"),
+                ("cosine", "the cosine distance to DMSO"),
+                ("cosine_centered", "the centred cosine distance to DMSO"),
+                ("activation_probability", "the predicted probability of activation"),
+                ("pred_activation", "the predicted legacy activation score"),
+            )
+            for column in (
+                Column(f"mean_{name}", "float64", f"mean of {meaning}", nullable=True),
+                Column(f"sd_{name}", "float64", f"standard deviation (n − 1) of {meaning}", nullable=True),
+                Column(f"n_{name}", "int32", f"wells with {meaning}"),
+            )
+        ),
+        Column("hit_class", "string", "class of the metabolite in the latent, see `hit_calls`"),
+        Column(
+            "ranked_by",
+            "string",
+            "hit_calls, or mean_euclidean in a screen where no replicates can be compared",
+        ),
+        MODEL_VERSION,
+    ),
+    key=("metabolite",),
+    partitioned=False,
+    code_version="2",
+)
+
+GENE_IMPORTANCE_RANKING = Table(
+    asset="gene_importance_ranking",
+    description="Gene importance over all batches: the well-weighted mean, which is the published global formula.",
+    columns=(
+        Column("rank", "int32", "1 is the most important gene"),
+        Column("gene", "string", "gene symbol"),
+        Column("importance", "float64", "well-weighted mean over batches of |x · ∂prediction/∂x|"),
+        Column("signed_importance", "float64", "well-weighted mean over batches of x · ∂prediction/∂x"),
+        Column("n_wells", "int32", "wells in the mean"),
+        Column("head", "string", "the output explained"),
+        Column("method", "string", "attribution method"),
+        MODEL_VERSION,
+    ),
+    key=("gene",),
+    partitioned=False,
+)
+
+_UNADJUSTED = "before the position adjustment"
+
+HIT_CALLS = Table(
+    asset="hit_calls",
+    description="Which metabolites act: replicates that agree beyond chance and position, called with the same code on "
+    "the model's latent and on principal components of expression.",
+    columns=(
+        Column("feature_space", "string", "latent, or expression (principal components)"),
+        Column("rank", "int32", "1 is the strongest call of the feature space"),
+        Column("metabolite", "string", "treatment as written on the plate map"),
+        Column(
+            "hit_class",
+            "string",
+            "activator, suppressor, active_other, position_suspect, inconclusive or inactive",
+        ),
+        Column("reason", "string", "why it has this class, in words"),
+        Column("n_replicates", "int32", "usable wells"),
+        Column("strength", "float64", "length of the effect, √max(replicate statistic, 0)", nullable=True),
+        Column(
+            "replicate_statistic",
+            "float64",
+            "mean product d_a · d_b of replicates in different batches: the squared effect",
+            nullable=True,
+        ),
+        Column("p_null", "float64", "p against non-replicate wells", nullable=True),
+        Column(
+            "p_position_matched", "float64", "p against non-replicates at one row and column", nullable=True
+        ),
+        Column("p_replicate", "float64", "the larger of the two", nullable=True),
+        Column("q_replicate", "float64", "its Benjamini–Hochberg value", nullable=True),
+        Column(
+            "direction",
+            "float64",
+            "mean place on the resting→activated axis; 1 is the distance between the classes",
+            nullable=True,
+        ),
+        Column("direction_standard_error", "float64", "its standard error", nullable=True),
+        Column("p_direction", "float64", "p of the direction", nullable=True),
+        Column("q_direction", "float64", "its Benjamini–Hochberg value", nullable=True),
+        Column("q_null", "float64", "Benjamini–Hochberg value of p_null alone", nullable=True),
+        Column("n_null", "int32", "non-replicate sets compared with"),
+        Column("n_position_matched", "int32", "of them at one row and column; 0 where that null is not used"),
+        Column("replicates_share_position", "bool", "replicates lie in one row or column"),
+        Column(
+            "replicate_statistic_unadjusted", "float64", f"replicate_statistic {_UNADJUSTED}", nullable=True
+        ),
+        Column("p_null_unadjusted", "float64", f"p_null {_UNADJUSTED}", nullable=True),
+        Column("q_null_unadjusted", "float64", f"q_null {_UNADJUSTED}", nullable=True),
+        Column("p_replicate_unadjusted", "float64", f"p_replicate {_UNADJUSTED}", nullable=True),
+        Column("q_replicate_unadjusted", "float64", f"q_replicate {_UNADJUSTED}", nullable=True),
+        MODEL_VERSION,
+    ),
+    key=("feature_space", "metabolite"),
+    partitioned=False,
+)
+
+LATENT_MAP_AXES = Table(
+    asset="latent_map_axes",
+    description="The fitted map of the latent space: mean and loading of each latent coordinate on its two axes.",
+    columns=(
+        Column("feature", "string", "latent coordinate"),
+        Column("mean", "float64", "mean over the wells the map was fitted on"),
+        Column("pca_1", "float64", "loading on the first principal component"),
+        Column("pca_2", "float64", "loading on the second principal component"),
+        Column("explained_pca_1", "float64", "share of variance of pca_1, the same in every row"),
+        Column("explained_pca_2", "float64", "share of variance of pca_2, the same in every row"),
+        MODEL_VERSION,
+    ),
+    key=("feature",),
+    partitioned=False,
+)
+
+LATENT_MAP_REFERENCE = Table(
+    asset="latent_map_reference",
+    description="The wells the map of the latent space was fitted on: usable wells of the training batches.",
+    columns=(
+        WELL_ID,
+        *(Column(name, "float32", "latent coordinate") for name in LATENT_COLUMNS),
+        Column("umap_1", "float64", "first UMAP coordinate, where UMAP was asked for", nullable=True),
+        Column("umap_2", "float64", "second UMAP coordinate, where UMAP was asked for", nullable=True),
+        MODEL_VERSION,
+    ),
+    key=("well_id",),
+    partitioned=False,
+)
+
+LATENT_MAP = Table(
+    asset="latent_map",
+    description="Every scored well on the map of the latent space. New batches are projected; the map does not move.",
+    columns=(
+        WELL_ID,
+        Column("batch", "string", "screening batch"),
+        Column("plate", "string", "plate within the batch"),
+        Column("metabolite", "string", "treatment as written on the plate map"),
+        Column("is_dmso", "bool", "vehicle control"),
+        Column("hit_class", "string", "class of the metabolite in the latent; empty for DMSO", nullable=True),
+        Column("pca_1", "float64", "first principal component of the latent"),
+        Column("pca_2", "float64", "second principal component of the latent"),
+        Column("umap_1", "float64", "first UMAP coordinate, where UMAP was asked for", nullable=True),
+        Column("umap_2", "float64", "second UMAP coordinate, where UMAP was asked for", nullable=True),
+        Column("pred_tscore", "float32", "predicted Tscore", nullable=True),
+        Column("pred_cytotrace", "float32", "predicted CytoTRACE", nullable=True),
+        Column("pred_pseudotime", "float32", "predicted pseudotime", nullable=True),
+        Column("activation_probability", "float32", "probability that the well is activated", nullable=True),
+        Column("qc_pass", "bool", "usable"),
+        Column("is_reference", "bool", "the map was fitted on this well; others are projected"),
+        MODEL_VERSION,
+    ),
+    key=("well_id",),
+    partitioned=False,
+)
+
+PHENOTYPE_CORRELATION = Table(
+    asset="phenotype_correlation",
+    description="Correlation of distances, direction and latent coordinates with the three scores over treated wells, "
+    "before and after the position is taken out.",
+    columns=(
+        Column("quantity", "string", "distance, direction of the well's metabolite, or latent coordinate"),
+        Column("target", "string", "tscore, cytotrace or pseudotime"),
+        Column("adjusted", "bool", "position taken out of both"),
+        *(
+            Column(f"{kind}{end}", "float64", f"{name}{meaning}", nullable=True)
+            for kind, name in (("pearson", "Pearson's r"), ("spearman", "Spearman's rank correlation"))
+            for end, meaning in (
+                ("", ""),
+                ("_low", ", lower end of the bootstrap interval over metabolites"),
+                ("_high", ", upper end"),
+            )
+        ),
+        Column("n_wells", "int32", "wells with both values"),
+        MODEL_VERSION,
+    ),
+    key=("quantity", "target", "adjusted"),
+    partitioned=False,
+)
