@@ -1,0 +1,126 @@
+"""The tables, files and models of an earlier commit: made again bit by bit, and read as they are."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tcell_assets_tests.compatibility.installations import (
+    EARLIER_COMMIT,
+    ROOT,
+    STAGES,
+    WITHOUT_STATISTICS,
+    Installation,
+    differences,
+    installation_of,
+    unpack_earlier_commit,
+)
+
+pytestmark = pytest.mark.slow
+
+# Columns that hold measured seconds.
+MEASURED = {"training_history": frozenset({"seconds"})}
+
+# What is meant to differ, by table: the reason. A table that is here and does not differ fails too.
+WANTED: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module")
+def earlier_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = unpack_earlier_commit(tmp_path_factory.mktemp("earlier") / "checkout")
+    if folder is None:
+        pytest.skip(f"git does not know commit {EARLIER_COMMIT}: this is no clone with its history")
+    return folder
+
+
+def _made_by(
+    checkout: Path, folder: Path, stages: tuple[tuple[str, ...], ...], *simulation: str
+) -> Installation:
+    """Return an installation in which the earlier commit took a simulated screen through these stages."""
+    folder.mkdir()
+    (folder / "data").mkdir()
+    installation = Installation(folder, checkout)
+    sizes = ("--genes", "48", "--plates", "1", "--batches", "2")
+    installation.tcell("simulate", "data", *sizes, *simulation)
+    for stage in stages:
+        installation.tcell(*stage)
+    return installation
+
+
+@pytest.fixture(scope="module")
+def expression_screen(earlier_checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    return _made_by(earlier_checkout, tmp_path_factory.mktemp("expression") / "home", STAGES)
+
+
+@pytest.fixture(scope="module")
+def counts_screen(earlier_checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    return _made_by(
+        earlier_checkout, tmp_path_factory.mktemp("counts") / "home", WITHOUT_STATISTICS, "--counts"
+    )
+
+
+def _assert_made_again(earlier: Installation, folder: Path, stages: tuple[tuple[str, ...], ...]) -> None:
+    now = installation_of(folder / "now", ROOT, earlier.home / "data")
+    for stage in stages:
+        now.tcell(*stage)
+    before, after = earlier.tables(), now.tables()
+    assert set(before) <= set(after)
+    found = {
+        name: differences(path, after[name], MEASURED.get(name.split("/")[0], frozenset()))
+        for name, path in before.items()
+    }
+    unwanted = {
+        name: columns for name, columns in found.items() if columns and name.split("/")[0] not in WANTED
+    }
+    assert not unwanted
+    differing = {name.split("/")[0] for name, columns in found.items() if columns}
+    assert {name for name in WANTED if name in {key.split("/")[0] for key in before}} <= differing
+
+
+def test_a_screen_of_expression_gives_the_tables_it_gave(
+    expression_screen: Installation, tmp_path: Path
+) -> None:
+    _assert_made_again(expression_screen, tmp_path, STAGES)
+
+
+def test_a_screen_of_counts_gives_the_tables_it_gave(counts_screen: Installation, tmp_path: Path) -> None:
+    _assert_made_again(counts_screen, tmp_path, WITHOUT_STATISTICS)
+
+
+def test_an_earlier_lake_and_model_export_the_files_they_exported(
+    expression_screen: Installation, tmp_path: Path
+) -> None:
+    expression_screen.tcell("export", "published", "before")
+    home = tmp_path / "home"
+    shutil.copytree(expression_screen.home, home)
+    Installation(home, ROOT).tcell("export", "published", "after", "--as-is")
+    before = {path.name: path for path in sorted((home / "before").iterdir())}
+    after = {path.name: path for path in sorted((home / "after").iterdir())}
+    assert set(after) == set(before)
+    for name, path in before.items():
+        if path.suffix == ".csv":
+            assert after[name].read_bytes() == path.read_bytes(), name
+
+
+def test_an_earlier_model_scores_as_it_scored(expression_screen: Installation, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(expression_screen.home, home)
+    now = Installation(home, ROOT)
+    now.tcell("score")
+    for name, path in expression_screen.tables().items():
+        if name.split("/")[0] in ("well_predictions", "latent_embeddings", "gene_importance"):
+            assert not differences(path, now.tables()[name]), name
+
+
+def test_an_earlier_installation_reports_and_answers_queries(
+    expression_screen: Installation, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(expression_screen.home, home)
+    now = Installation(home, ROOT)
+    now.tcell("report")
+    assert "192" in now.tcell("query", "SELECT count(*) FROM well_predictions")
+    now.tcell("models", "list")
+    now.tcell("doctor")
