@@ -95,7 +95,7 @@ def test_an_earlier_lake_and_model_export_the_files_they_exported(
     expression_screen.tcell("export", "published", "before")
     home = tmp_path / "home"
     shutil.copytree(expression_screen.home, home)
-    Installation(home, ROOT).tcell("export", "published", "after", "--as-is")
+    Installation(home, ROOT).tcell("export", "published", "after")
     before = {path.name: path for path in sorted((home / "before").iterdir())}
     after = {path.name: path for path in sorted((home / "after").iterdir())}
     assert set(after) == set(before)

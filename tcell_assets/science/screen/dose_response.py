@@ -48,7 +48,7 @@ class DoseCurve:
 
     Attributes:
         response: `response`; `no response` where a constant serves as well; `not reached` where the half-way dose lies
-            outside the doses or cannot be told from one that does, so that there is no `ec50`; `not monotone` where doses differ but no curve that only
+            outside the doses, so that there is no `ec50`; `not monotone` where doses differ but no curve that only
             rises or only falls explains it.
         fit: `isotonic` where the log-logistic curve misses the dose means by more than the wells scatter and a
             monotone step function comes nearer: `ec50` is then read off its half-way point, without an interval.
@@ -140,7 +140,7 @@ def fit_dose_response(
             "response", "isotonic", steps.first, steps.last, ec50, unknown, unknown, unknown, p, r2, *sizes
         )
     low, high = search.profile_interval(best, log_ec50, free, rule.interval_level)
-    if not log_dose.min() <= log_ec50 <= log_dose.max() or np.isnan(low) or np.isnan(high):
+    if not log_dose.min() <= log_ec50 <= log_dose.max():
         return DoseCurve("not reached", "log_logistic", bottom, top, unknown, low, high, slope, p, r2, *sizes)
     return DoseCurve(
         "response", "log_logistic", bottom, top, float(np.exp(log_ec50)), low, high, slope, p, r2, *sizes
