@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tcell_assets.commands.platform import Platform
 
 JOB = "ingest_and_score"
-# What the network makes in one pass; its run configuration is refused where none of them is made.
-NETWORK_TABLES = {"well_predictions", "latent_embeddings", "gene_importance"}
 NOT_THERE = "not there yet"
 
 
@@ -143,6 +141,7 @@ def _bring_up_to_date(
 ) -> tuple[str, str]:
     """Run what one batch needs and return its state and what there is to say about it."""
     from tcell_assets.commands.platform import RunFailedError
+    from tcell_assets.lake.tables.scoring import NETWORK_TABLES
 
     stale = _stale(platform, batch, wanted, version)
     if only_failed and NOT_THERE not in stale.values() and not _last_run_failed(platform, batch):
@@ -157,7 +156,8 @@ def _bring_up_to_date(
         if (read_again and asset in ingested) or (version is not None and asset in scored)
     ]
     config: dict[str, Any] = {}
-    if version and NETWORK_TABLES & set(selection):
+    # The configuration of a step is refused where the step is not run.
+    if version and set(NETWORK_TABLES) & set(selection):
         config = {"ops": {"score_wells": {"config": {"model_version": version}}}}
     try:
         platform.run(JOB, batch, config, selection)

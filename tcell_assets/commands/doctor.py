@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # A batch of 384 wells × 40 000 genes with everything made of it takes 0.2 GB; below this, runs soon fail.
 LEAST_FREE_GIB = 2.0
 PINNED = ("dagster", "dagster-webserver", "torch")
-JOB_OF_GROUP = {"ingest": "ingest", "model": "train", "scoring": "score", "screen": "screen"}
 
 
 @dataclass(frozen=True)
@@ -135,6 +134,8 @@ def _daemon(platform: Platform) -> Iterator[Finding]:
 
 
 def _storage(platform: Platform, deep: bool) -> Iterator[Finding]:
+    from tcell_assets.lake.tables import TABLES
+
     lake = platform.storage.lake()
     tables, damaged = 0, 0
     for asset, batch in _tables(lake):
@@ -146,7 +147,7 @@ def _storage(platform: Platform, deep: bool) -> Iterator[Finding]:
                 lake.lineage(asset, batch)
         except OSError as error:
             damaged += 1
-            yield Finding("problem", str(error), f"rebuild it: {rebuild_command(platform, asset, batch)}")
+            yield Finding("problem", str(error), f"rebuild it: {TABLES[asset].command(batch)}")
     how = "content hashes checked" if deep else "footers read; --deep checks the contents"
     if not damaged:
         yield Finding("ok", f"lake: {tables} tables whole ({how})")
@@ -161,18 +162,6 @@ def _tables(lake: Lake) -> Iterator[tuple[str, str | None]]:
             yield from ((asset, batch) for batch in lake.batches(asset))
         elif lake.exists(asset):
             yield asset, None
-
-
-def rebuild_command(platform: Platform, asset: str, batch: str | None) -> str:
-    """Return the command that makes a table anew."""
-    import dagster as dg
-
-    graph = platform.definitions.resolve_asset_graph()
-    group = str(graph.get(dg.AssetKey(asset)).group_name)
-    job = JOB_OF_GROUP.get(group)
-    if job is None:
-        return f"materialize {asset} {f'of {batch} ' if batch else ''}in the UI (tcell ui)"
-    return f"tcell {job} {batch}" if batch else f"tcell {job}"
 
 
 def _models(platform: Platform, deep: bool) -> Iterator[Finding]:

@@ -115,12 +115,16 @@ def run_command(
 
 def score_and_sum_up(platform: Platform, batches: Sequence[str]) -> None:
     """Score every batch, then measure distances as published: to all DMSO wells of the screen, each in its centre."""
-    network = ["well_predictions", "latent_embeddings", "gene_importance"]
+    from tcell_assets.lake.stages import SCORE
+    from tcell_assets.lake.tables import tables_made_by
+    from tcell_assets.lake.tables.scoring import NETWORK_TABLES
+
     for batch in batches:
-        platform.run("score", batch, selection=network)
+        platform.run("score", batch, selection=list(NETWORK_TABLES))
     distances = {"ops": {"dmso_distances": {"config": {"reference": "screen", "leave_one_out": False}}}}
+    others = [asset for asset in tables_made_by(SCORE) if asset not in NETWORK_TABLES]
     for batch in batches:
-        platform.run("score", batch, distances, selection=["dmso_distances", "adjusted_embeddings"])
+        platform.run("score", batch, distances, selection=others)
     platform.run("screen")
 
 

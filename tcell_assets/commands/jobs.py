@@ -47,12 +47,17 @@ def score_command(batches: tuple[str, ...], model_version: str, importance_head:
     "--preset", type=click.Choice(["published", "recommended"]), default="published", show_default=True
 )
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one hyper-parameter.")
-def train_command(preset: str, settings: tuple[str, ...]) -> None:
+@click.option(
+    "--again", is_flag=True, help="Start from the current model's settings, as the weekly training does."
+)
+def train_command(preset: str, settings: tuple[str, ...], again: bool) -> None:
     """Train a model on every ingested batch that has targets."""
     from tcell_assets.commands.platform import open_platform, trained_version
+    from tcell_assets.defs.schedules import current_training_config
 
-    config = {"preset": preset, **dict(_parse_setting(setting) for setting in settings)}
     with open_platform() as platform, terminal_progress():
+        start = current_training_config(platform.storage.models()) if again else {}
+        config = {"preset": preset, **start, **dict(_parse_setting(setting) for setting in settings)}
         result = platform.run("train", config={"ops": {"train_model": {"config": config}}})
         click.echo(f"trained {trained_version(result)}; current model: {platform.storage.models().current()}")
 

@@ -11,6 +11,7 @@ import dagster as dg
 
 from tcell_assets.lake.column_lineage import COLUMN_SOURCES
 from tcell_assets.lake.schema import Table
+from tcell_assets.lake.stages import Stage
 from tcell_assets.lake.store import content_hash
 from tcell_assets.lake.tables import TABLES
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+# Which stage makes an asset; jobs select by it.
+STAGE_TAG = "tcell/stage"
 MODEL_VERSION = "model_version"
 TRAINING_BATCHES = "training_batches"
 
@@ -66,8 +69,13 @@ def column_lineage(asset: str) -> dict[str, Any]:
     }
 
 
+def stage_tag(stage: Stage) -> dict[str, str]:
+    """Return the tag of an asset that this stage makes."""
+    return {STAGE_TAG: stage.name}
+
+
 def table_arguments(asset: str) -> dict[str, Any]:
-    """Return what `@asset` and `AssetOut` take for a table: description, column schema, kinds and code version."""
+    """Return what `@asset` and `AssetOut` take for a table: description, columns, kinds, stage and code version."""
     table = TABLES[asset]
     return {
         # An asset with checks would otherwise be taken to return nothing.
@@ -76,6 +84,7 @@ def table_arguments(asset: str) -> dict[str, Any]:
         "metadata": {"dagster/column_schema": column_schema(table)},
         "kinds": {"parquet", "pandas"},
         "code_version": table.code_version,
+        "tags": stage_tag(table.made_by),
     }
 
 

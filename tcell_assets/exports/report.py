@@ -77,8 +77,6 @@ PLATE_COLUMNS = (
     "batch", "plate", "n_wells", "n_failed", "n_dmso", "median_umi", "dmso_correlation", "z_prime", "morans_i", "flag",
     "flag_reason",
 )  # fmt: skip
-# The command that makes what a section needs, by the group of its table.
-HOW = {"landed": "tcell ingest", "model": "tcell train", "scored": "tcell score", "screen": "tcell screen"}
 
 
 @dataclass(frozen=True)
@@ -236,22 +234,29 @@ def _batch_column(asset: str, batch: str | None) -> dict[str, str]:
 def _absences(is_screen: bool, n_batches: int) -> dict[str, str]:
     hits = "hits are called over the whole screen: see the screen's report"
     return {
-        "volcano": f"No hits to show: needs the table {HIT_CALLS}, which {HOW['screen']} makes."
+        "volcano": f"No hits to show: needs the table {HIT_CALLS}, which {_makes(HIT_CALLS)} makes."
         if is_screen
         else f"Not shown here: {hits}.",
-        "plates": f"No wells to show: needs the table well_metadata, which {HOW['landed']} makes.",
-        "map": f"No map to show: needs latent_embeddings of at least 3 wells, which {HOW['scored']} makes.",
+        "plates": f"No wells to show: needs the table well_metadata, which {_makes('well_metadata')} makes.",
+        "map": "No map to show: needs latent_embeddings of at least 3 wells, which "
+        f"{_makes('latent_embeddings')} makes.",
         "replicates": "One batch has no replicates in another: see the screen's report."
         if n_batches == 1
-        else f"Needs two batches in the lake; {HOW['landed']} makes them.",
-        "loss": f"No model yet: needs the table training_history, which {HOW['model']} makes.",
-        "evaluation": f"Not evaluated: needs the table {EVALUATION}, which the job evaluate makes. Until then nothing "
-        "here says that the model is better than a plainer one."
+        else f"Needs two batches in the lake; {_makes('well_metadata')} makes them.",
+        "loss": f"No model yet: needs the table training_history, which {_makes('training_history')} makes.",
+        "evaluation": f"Not evaluated: needs the table {EVALUATION}, which {_makes(EVALUATION)} makes. Until then "
+        "nothing here says that the model is better than a plainer one."
         if is_screen
         else "Models are compared over the whole screen: see the screen's report.",
-        "genes": f"No gene importance yet; {HOW['screen' if is_screen else 'scored']} makes it.",
-        "model": f"No model is current; {HOW['model']} makes one.",
+        "genes": "No gene importance yet; "
+        f"{_makes('gene_importance_ranking' if is_screen else 'gene_importance')} makes it.",
+        "model": f"No model is current; {_makes('training_history')} makes one.",
     }
+
+
+def _makes(asset: str) -> str:
+    """The command that makes a table the first time."""
+    return TABLES[asset].made_by.command
 
 
 def _joined_wells(tables: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame | None:
@@ -372,7 +377,7 @@ def _metabolites(hits: pd.DataFrame | None, scores: pd.DataFrame | None, is_scre
                 f"hits need the table {HIT_CALLS}." if is_screen else "hits are called over the whole screen."
             ),
         }
-    makes = HOW["screen" if is_screen else "scored"]
+    makes = _makes("metabolite_scores" if is_screen else "well_predictions")
     return {"table": None, "note": f"No metabolite is scored yet; {makes} does it."}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tcell_assets.lake.tables import TABLES
 from tcell_assets.science.evaluation.model_evaluation import warnings_in_words
 from tcell_assets.science.plates.position import CONSEQUENCES
 
@@ -39,7 +40,7 @@ def screen_verdicts(
 ) -> list[Verdict]:
     """Return the verdicts on a screen; a table that is not there is a verdict `not judged` with what makes it."""
     return [
-        _position(position, "screen_position_audit", "tcell screen"),
+        _position(position, "screen_position_audit"),
         _design(design),
         _swaps(similarity),
         _quality(well_qc, plate_qc),
@@ -51,13 +52,13 @@ def batch_verdicts(
     position: pd.DataFrame | None, well_qc: pd.DataFrame | None, plate_qc: pd.DataFrame | None
 ) -> list[Verdict]:
     """Return the verdicts on a batch; see `screen_verdicts`."""
-    return [_position(position, "position_audit", "tcell ingest"), _quality(well_qc, plate_qc)]
+    return [_position(position, "position_audit"), _quality(well_qc, plate_qc)]
 
 
-def _position(audit: pd.DataFrame | None, asset: str, command: str) -> Verdict:
+def _position(audit: pd.DataFrame | None, asset: str) -> Verdict:
     topic = "Position on the plate"
     if audit is None:
-        return _not_judged(topic, asset, command)
+        return _not_judged(topic, asset)
     doubtful = audit[audit["verdict"] != "ok"].head(MOST_FINDINGS)
     if doubtful.empty:
         return Verdict(
@@ -75,7 +76,7 @@ def _position(audit: pd.DataFrame | None, asset: str, command: str) -> Verdict:
 def _design(audit: pd.DataFrame | None) -> Verdict:
     topic = "Design"
     if audit is None:
-        return _not_judged(topic, "design_audit", "tcell screen")
+        return _not_judged(topic, "design_audit")
     by_name = dict(zip(audit["quantity"], audit["value"], strict=True))
     findings = tuple(value for name, value in by_name.items() if name.startswith("finding "))
     verdict = str(by_name.get("verdict", UNKNOWN)).strip('"')
@@ -85,7 +86,7 @@ def _design(audit: pd.DataFrame | None) -> Verdict:
 def _swaps(similarity: pd.DataFrame | None) -> Verdict:
     topic = "Plate swaps"
     if similarity is None:
-        return _not_judged(topic, "plate_similarity", "tcell screen")
+        return _not_judged(topic, "plate_similarity")
     suspected = similarity[similarity["is_suspected_swap"]]
     findings = tuple(
         f"{row.plate_a} and {row.plate_b} each resemble the other's batch more than their own"
@@ -99,7 +100,7 @@ def _swaps(similarity: pd.DataFrame | None) -> Verdict:
 def _quality(wells: pd.DataFrame | None, plates: pd.DataFrame | None) -> Verdict:
     topic = "Quality"
     if wells is None or plates is None:
-        return _not_judged(topic, "well_qc and plate_qc", "tcell ingest")
+        return _not_judged(topic, "well_qc", "plate_qc")
     failed = int((~wells["qc_pass"].astype(bool)).sum())
     flagged = plates[plates["flag"] != "ok"]
     findings = [f"{failed} of {len(wells)} wells fail and enter no training, no DMSO centre and no score"]
@@ -113,7 +114,7 @@ def _model(comparison: pd.DataFrame | None) -> Verdict:
     """The Transformer against PCA + ridge and position alone, whole metabolites held out."""
     topic = "Model against baselines"
     if comparison is None:
-        return _not_judged(topic, "model_comparison", "run the job evaluate in the UI")
+        return _not_judged(topic, "model_comparison")
     if not (comparison["scheme"] == "leave_metabolite_out").any():
         return Verdict(topic, UNKNOWN, ("no evaluation with metabolites held out",))
     findings = tuple(warnings_in_words(comparison))
@@ -124,8 +125,9 @@ def _model(comparison: pd.DataFrame | None) -> Verdict:
     )
 
 
-def _not_judged(topic: str, asset: str, command: str) -> Verdict:
-    return Verdict(topic, UNKNOWN, (f"needs {asset}, which is not there yet: {command}",))
+def _not_judged(topic: str, *assets: str) -> Verdict:
+    command = TABLES[assets[0]].made_by.command
+    return Verdict(topic, UNKNOWN, (f"needs {' and '.join(assets)}, which is not there yet: {command}",))
 
 
 def _worst(verdicts: pd.Series) -> str:

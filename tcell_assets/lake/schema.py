@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tcell_assets.lake.stages import Stage
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
@@ -32,18 +34,24 @@ class Column:
 class Table:
     """A table of the lake, named as its asset.
 
-    `key` columns together identify a row. `gene_columns` says that one column a gene of this type follows the listed
-    ones; those are never listed in a schema (thousands of them would drown the UI). `code_version` changes whenever
-    the same input would give other values.
+    `made_by` names the stage, and so the job and the command, that makes it. `key` columns together identify a row.
+    `gene_columns` says that one column a gene of this type follows the listed ones; those are never listed in a schema
+    (thousands of them would drown the UI). `code_version` changes whenever the same input would give other values.
     """
 
     asset: str
     description: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
+    made_by: Stage
     gene_columns: str | None = None
     partitioned: bool = True
     code_version: str = "1"
+
+    def command(self, batch: str | None = None) -> str:
+        """Return the command that makes the table anew, of one batch where one is named."""
+        command = self.made_by.again or self.made_by.command
+        return command if batch is None else f"{command} {batch}"
 
     def arrow_schema(self, frame_columns: list[str]) -> pa.Schema:
         """Return the Arrow schema for a frame with these columns.

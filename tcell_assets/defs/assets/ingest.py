@@ -6,9 +6,10 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
-from tcell_assets.defs.metadata import bullet_list, preview, table_out, table_result
+from tcell_assets.defs.metadata import bullet_list, preview, stage_tag, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
+from tcell_assets.lake import stages
 from tcell_assets.lake.staleness import (
     PLATE_FILES_HASH,
     PLATE_FILES_STAMP,
@@ -32,6 +33,7 @@ plate_files = dg.AssetSpec(
     partitions_def=screening_batches,
     group_name=INGEST,
     kinds={"csv", "parquet"},
+    tags=stage_tag(stages.INGEST),
     owners=OWNERS,
 )
 

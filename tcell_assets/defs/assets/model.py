@@ -14,9 +14,10 @@ from tcell_assets.defs.checks import (
     promotion_checks,
     report_stale_predictions,
 )
-from tcell_assets.defs.metadata import picture, preview, sparkline, table_arguments, table_result
+from tcell_assets.defs.metadata import picture, preview, sparkline, stage_tag, table_arguments, table_result
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
+from tcell_assets.lake import stages
 from tcell_assets.science.model.settings import TrainingSettings, settings_for_preset
 
 MODEL = "model"
@@ -127,6 +128,7 @@ class TrainingConfig(dg.Config):
             "content hash of each batch it was trained on, in `storage/models/<version>/`.",
             group_name=MODEL,
             kinds={"pytorch"},
+            tags=stage_tag(stages.TRAIN),
             owners=OWNERS,
             code_version="1",
         ),

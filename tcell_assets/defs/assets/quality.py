@@ -8,9 +8,18 @@ from pydantic import Field
 
 from tcell_assets.defs.checks import batch_check, selected
 from tcell_assets.defs.io_managers import Frame
-from tcell_assets.defs.metadata import bullet_list, picture, preview, table_arguments, table_out, table_result
+from tcell_assets.defs.metadata import (
+    bullet_list,
+    picture,
+    preview,
+    stage_tag,
+    table_arguments,
+    table_out,
+    table_result,
+)
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import Storage
+from tcell_assets.lake import stages
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 
 if TYPE_CHECKING:
@@ -239,6 +248,7 @@ def adjusted_embeddings(
     group_name="scoring",
     owners=OWNERS,
     kinds={"matplotlib"},
+    tags=stage_tag(stages.SCORE),
     code_version="1",
     description="Plate maps of depth, scores and latent norm in real plate geometry, before and after position "
     "adjustment: a thumbnail here, the full figures in `storage/figures/<batch>/`.",

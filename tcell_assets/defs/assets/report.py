@@ -8,9 +8,10 @@ import dagster as dg
 from upath import UPath
 
 from tcell_assets.defs.assets.screen import OWNERS, SCREEN
-from tcell_assets.defs.metadata import served_link
+from tcell_assets.defs.metadata import served_link, stage_tag
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import Storage
+from tcell_assets.lake import stages
 from tcell_assets.system.files import write_atomically
 
 REPORTS = "reports"
@@ -45,6 +46,7 @@ def report_file(storage: Storage, batch: str | None = None) -> Path:
     group_name=SCREEN,
     owners=OWNERS,
     kinds={"html", "plotly"},
+    tags=stage_tag(stages.SCREEN),
     code_version="1",
     description="The screen as one HTML file to look at and hand on: verdicts first, then metabolites, plates, latent "
     "map, replicates, model, genes, methods with versions, and a data dictionary. It needs no network.",
@@ -72,6 +74,8 @@ def screen_report(storage: Storage) -> dg.MaterializeResult[Any]:
     group_name="scoring",
     owners=OWNERS,
     kinds={"html", "plotly"},
+    # 5 MB a batch, so it is made for those who ask for it.
+    tags=stage_tag(stages.REPORT),
     code_version="1",
     description="One screening batch as an HTML file to look at: its verdicts, metabolites, plates and latent map. "
     "Made when asked for, by `tcell report <batch>` or in the UI.",

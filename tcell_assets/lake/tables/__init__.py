@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tcell_assets.lake.schema import Table
+from tcell_assets.lake.stages import Stage
 from tcell_assets.lake.tables import attribution, evaluation, ingest, model, quality, scoring, screen
 
 GROUPS = (ingest, quality, model, evaluation, scoring, screen, attribution)
@@ -10,3 +11,8 @@ GROUPS = (ingest, quality, model, evaluation, scoring, screen, attribution)
 TABLES: dict[str, Table] = {
     table.asset: table for group in GROUPS for table in vars(group).values() if isinstance(table, Table)
 }
+
+
+def tables_made_by(*stages: Stage) -> tuple[str, ...]:
+    """Return the tables that these stages make, in the order of the flow."""
+    return tuple(asset for asset, table in TABLES.items() if table.made_by in stages)

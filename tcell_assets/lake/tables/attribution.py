@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.stages import ATTRIBUTE, ENSEMBLE, EXPLAIN
 from tcell_assets.lake.tables.columns import HEAD, MODEL_VERSION, WELL_ID
 
 INTEGRATED_GRADIENTS = Table(
     asset="integrated_gradients",
+    made_by=ATTRIBUTE,
     description="Integrated Gradients of one head for each gene, from the mean of the training DMSO wells, averaged "
     "over the batch's usable wells.",
     columns=(
@@ -23,6 +25,7 @@ INTEGRATED_GRADIENTS = Table(
 
 ATTRIBUTED_WELLS = Table(
     asset="attributed_wells",
+    made_by=ATTRIBUTE,
     description="How completely Integrated Gradients explain each usable well: what they add up to against what they "
     "should.",
     columns=(
@@ -42,6 +45,7 @@ ATTRIBUTED_WELLS = Table(
 
 GENE_ATTRIBUTIONS = Table(
     asset="gene_attributions",
+    made_by=ATTRIBUTE,
     description="Integrated Gradients of each usable well, one float32 column a gene, in the head's unit.",
     columns=(WELL_ID,),
     key=("well_id",),
@@ -50,6 +54,7 @@ GENE_ATTRIBUTIONS = Table(
 
 INTEGRATED_GRADIENTS_RANKING = Table(
     asset="integrated_gradients_ranking",
+    made_by=EXPLAIN,
     description="Integrated Gradients over all batches: the well-weighted mean, gene by gene.",
     columns=(
         Column("rank", "int32", "1 is the most important gene"),
@@ -67,6 +72,7 @@ INTEGRATED_GRADIENTS_RANKING = Table(
 
 HIT_DRIVERS = Table(
     asset="hit_drivers",
+    made_by=EXPLAIN,
     description="The genes that move the explained head most in each hit, with their sign.",
     columns=(
         Column("metabolite", "string", "a hit in the latent"),
@@ -85,6 +91,7 @@ HIT_DRIVERS = Table(
 
 GENE_SET_ENRICHMENT = Table(
     asset="gene_set_enrichment",
+    made_by=EXPLAIN,
     description="Gene sets that stand at the top or the bottom of the gene rankings, by preranked enrichment.",
     columns=(
         Column("method", "string", "attribution method of the ranking"),
@@ -108,6 +115,7 @@ GENE_SET_ENRICHMENT = Table(
 
 IMPORTANCE_STABILITY = Table(
     asset="importance_stability",
+    made_by=ENSEMBLE,
     description="How far the members of the ensemble agree on each gene's importance (Gradient × Input).",
     columns=(
         Column("gene", "string", "gene symbol"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.stages import ENSEMBLE, EVALUATE
 from tcell_assets.lake.tables.columns import MODEL_VERSION, WELL_ID
 
 _SCHEME = Column(
@@ -21,6 +22,7 @@ _METRIC = Column(
 
 EVALUATION_PREDICTIONS = Table(
     asset="evaluation_predictions",
+    made_by=EVALUATE,
     description="What every model of the ladder predicts for wells it has not seen, in the same folds for all.",
     columns=(
         _SCHEME,
@@ -45,6 +47,7 @@ EVALUATION_PREDICTIONS = Table(
 
 MODEL_EVALUATION = Table(
     asset="model_evaluation",
+    made_by=EVALUATE,
     description="How good every model of the ladder is on wells it has not seen, with bootstrap intervals over "
     "metabolites.",
     columns=(
@@ -69,6 +72,7 @@ MODEL_EVALUATION = Table(
 
 MODEL_COMPARISON = Table(
     asset="model_comparison",
+    made_by=EVALUATE,
     description="How far the Transformer lies above every other model on the same wells: better only where the interval"
     " excludes 0.",
     columns=(
@@ -90,6 +94,7 @@ MODEL_COMPARISON = Table(
 
 PREDICTION_INTERVALS = Table(
     asset="prediction_intervals",
+    made_by=EVALUATE,
     description="Half-width of the conformal interval around a predicted score, and how many held-out wells it covers.",
     columns=(
         _SCHEME,
@@ -108,6 +113,7 @@ PREDICTION_INTERVALS = Table(
 
 ENSEMBLE_MEMBERS = Table(
     asset="ensemble_members",
+    made_by=ENSEMBLE,
     description="Models trained like the current one from other seeds; their spread is the sd of its predictions.",
     columns=(
         Column("member_version", "string", "version of the member, the model itself included"),

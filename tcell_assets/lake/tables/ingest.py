@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.stages import INGEST
 from tcell_assets.lake.tables.columns import WELL_ID
 
 WELL_METADATA = Table(
     asset="well_metadata",
+    made_by=INGEST,
     description="Where each well lies, what it was treated with, and its phenotype targets where they are known.",
     columns=(
         WELL_ID,
@@ -34,6 +36,7 @@ WELL_METADATA = Table(
 
 COUNT_MATRIX = Table(
     asset="count_matrix",
+    made_by=INGEST,
     description="Raw UMI counts as landed, one row a well and gene with a count; empty where a batch landed as VST. "
     "A gene never seen keeps one row of 0, so that the list of genes is whole.",
     columns=(
@@ -46,6 +49,7 @@ COUNT_MATRIX = Table(
 
 EXPRESSION_MATRIX = Table(
     asset="expression_matrix",
+    made_by=INGEST,
     description="Variance-stabilised expression (log2 scale), one float32 column a gene after `well_id`.",
     columns=(WELL_ID,),
     key=("well_id",),

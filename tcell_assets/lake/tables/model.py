@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.stages import TRAIN
 
 TRAINING_HISTORY = Table(
     asset="training_history",
+    made_by=TRAIN,
     description="Losses of every epoch, well-weighted, for training and validation wells.",
     columns=(
         Column("epoch", "int32", "epoch, from 1"),

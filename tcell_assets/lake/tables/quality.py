@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.stages import INGEST, SCREEN
 from tcell_assets.lake.tables.columns import WELL_ID
 
 WELL_QC = Table(
     asset="well_qc",
+    made_by=INGEST,
     description="Technical quality of each well. A well that fails enters no training, DMSO centre or score.",
     columns=(
         WELL_ID,
@@ -32,6 +34,7 @@ WELL_QC = Table(
 
 PLATE_QC = Table(
     asset="plate_qc",
+    made_by=INGEST,
     description="Quality of each plate: depth, controls, and patterns of depth over the plate.",
     columns=(
         Column("batch", "string", "screening batch"),
@@ -81,6 +84,7 @@ _POSITION_COLUMNS = (
 
 POSITION_AUDIT = Table(
     asset="position_audit",
+    made_by=INGEST,
     description="How much of each variable of a batch the position on the plate alone explains.",
     columns=_POSITION_COLUMNS,
     key=("variable",),
@@ -88,6 +92,7 @@ POSITION_AUDIT = Table(
 
 SCREEN_POSITION_AUDIT = Table(
     asset="screen_position_audit",
+    made_by=SCREEN,
     description="The same over all batches, latents included: the screen's verdict on its own plate layout.",
     columns=_POSITION_COLUMNS,
     key=("variable",),
@@ -96,6 +101,7 @@ SCREEN_POSITION_AUDIT = Table(
 
 DESIGN_AUDIT = Table(
     asset="design_audit",
+    made_by=SCREEN,
     description="What the layout of the screen allows to be concluded: replicates, DMSO wells, derived targets.",
     columns=(
         Column("quantity", "string", "what was measured, or `finding` and its number"),
@@ -107,6 +113,7 @@ DESIGN_AUDIT = Table(
 
 PLATE_SIMILARITY = Table(
     asset="plate_similarity",
+    made_by=SCREEN,
     description="Correlation of every pair of plate maps; a plate that resembles the other batch may be swapped.",
     columns=(
         Column("plate_a", "string", "`<batch>_<plate>`"),
@@ -123,6 +130,7 @@ PLATE_SIMILARITY = Table(
 
 ADJUSTED_EXPRESSION = Table(
     asset="adjusted_expression",
+    made_by=INGEST,
     description="Expression with the plate position taken out, one float32 column a gene; the raw one stays beside it.",
     columns=(WELL_ID,),
     key=("well_id",),

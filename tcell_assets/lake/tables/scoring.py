@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.stages import SCORE
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS, MODEL_VERSION, SCORE_COLUMNS, WELL_ID
 
 WELL_PREDICTIONS = Table(
     asset="well_predictions",
+    made_by=SCORE,
     description="What the model predicts for each well, beside the targets. A head without a target stays empty.",
     columns=(
         WELL_ID,
@@ -61,6 +63,7 @@ WELL_PREDICTIONS = Table(
 
 LATENT_EMBEDDINGS = Table(
     asset="latent_embeddings",
+    made_by=SCORE,
     description="The 32 numbers every head reads, for each well.",
     columns=(
         WELL_ID,
@@ -73,6 +76,7 @@ LATENT_EMBEDDINGS = Table(
 
 ADJUSTED_EMBEDDINGS = Table(
     asset="adjusted_embeddings",
+    made_by=SCORE,
     description="Latents with the plate position taken out; the raw ones stay beside them.",
     columns=(
         WELL_ID,
@@ -84,6 +88,7 @@ ADJUSTED_EMBEDDINGS = Table(
 
 DMSO_DISTANCES = Table(
     asset="dmso_distances",
+    made_by=SCORE,
     description="How far each well's latent lies from the DMSO wells. A DMSO well is left out of its own centre.",
     columns=(
         WELL_ID,
@@ -102,6 +107,7 @@ DMSO_DISTANCES = Table(
 
 GENE_IMPORTANCE = Table(
     asset="gene_importance",
+    made_by=SCORE,
     description="Gradient × Input of one head for each gene, averaged over the batch's wells.",
     columns=(
         Column("gene", "string", "gene symbol"),
@@ -114,3 +120,6 @@ GENE_IMPORTANCE = Table(
     ),
     key=("gene",),
 )
+
+# What the network makes of a batch in one pass; every other table of the stage is made from these.
+NETWORK_TABLES = (WELL_PREDICTIONS.asset, LATENT_EMBEDDINGS.asset, GENE_IMPORTANCE.asset)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.stages import SCREEN
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS, MODEL_VERSION, WELL_ID
 
 METABOLITE_SCORES = Table(
     asset="metabolite_scores",
+    made_by=SCREEN,
     description="Each metabolite over all batches, best hit first: how far from DMSO, how activated. DMSO itself has "
     "no row.",
     columns=(
@@ -43,6 +45,7 @@ METABOLITE_SCORES = Table(
 
 GENE_IMPORTANCE_RANKING = Table(
     asset="gene_importance_ranking",
+    made_by=SCREEN,
     description="Gene importance over all batches: the well-weighted mean, which is the published global formula.",
     columns=(
         Column("rank", "int32", "1 is the most important gene"),
@@ -62,6 +65,7 @@ _UNADJUSTED = "before the position adjustment"
 
 HIT_CALLS = Table(
     asset="hit_calls",
+    made_by=SCREEN,
     description="Which metabolites act: replicates that agree beyond chance and position, called with the same code on "
     "the model's latent and on principal components of expression.",
     columns=(
@@ -116,6 +120,7 @@ HIT_CALLS = Table(
 
 LATENT_MAP_AXES = Table(
     asset="latent_map_axes",
+    made_by=SCREEN,
     description="The fitted map of the latent space: mean and loading of each latent coordinate on its two axes.",
     columns=(
         Column("feature", "string", "latent coordinate"),
@@ -132,6 +137,7 @@ LATENT_MAP_AXES = Table(
 
 LATENT_MAP_REFERENCE = Table(
     asset="latent_map_reference",
+    made_by=SCREEN,
     description="The wells the map of the latent space was fitted on: usable wells of the training batches.",
     columns=(
         WELL_ID,
@@ -146,6 +152,7 @@ LATENT_MAP_REFERENCE = Table(
 
 LATENT_MAP = Table(
     asset="latent_map",
+    made_by=SCREEN,
     description="Every scored well on the map of the latent space. New batches are projected; the map does not move.",
     columns=(
         WELL_ID,
@@ -172,6 +179,7 @@ LATENT_MAP = Table(
 
 PHENOTYPE_CORRELATION = Table(
     asset="phenotype_correlation",
+    made_by=SCREEN,
     description="Correlation of distances, direction and latent coordinates with the three scores over treated wells, "
     "before and after the position is taken out.",
     columns=(
