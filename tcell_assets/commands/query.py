@@ -32,11 +32,26 @@ MOST_ROWS_SHOWN = 100
     show_default=True,
     help=f"table shows the first {MOST_ROWS_SHOWN} rows; csv and json hold all of them.",
 )
-def query_command(sql: str | None, tables: bool, output: str) -> None:
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    help="Longest a query may take.",
+)
+@click.option(
+    "--memory-mib",
+    type=click.IntRange(min=64),
+    default=2048,
+    show_default=True,
+    help="Memory a query may take.",
+)
+def query_command(sql: str | None, tables: bool, output: str, seconds: float, memory_mib: int) -> None:
     """Answer one SELECT in DuckDB's SQL. Every asset is a table; batches stand together, with a column `batch`."""
     from upath import UPath
 
-    from tcell_assets.exports.sql import QueryError, lake_datasets, run_query
+    from tcell_assets.exports.query_process import query_in_process
+    from tcell_assets.exports.sql import QueryError, QueryLimits, lake_datasets
     from tcell_assets.installation.configuration import load_configuration
     from tcell_assets.lake.store import Lake
 
@@ -54,7 +69,7 @@ def query_command(sql: str | None, tables: bool, output: str) -> None:
         return
     assert sql is not None
     try:
-        answer = run_query(lake, sql)
+        answer = query_in_process(str(lake.root), sql, QueryLimits(seconds, memory_mib))
     except ImportError as error:
         raise click.ClickException("queries need DuckDB: pip install 'tcell-assets[query]'") from error
     except QueryError as error:

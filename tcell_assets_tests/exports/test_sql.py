@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tcell_assets.commands.platform import Platform
-from tcell_assets.exports.sql import QueryError, lake_datasets, run_query
+from tcell_assets.exports import sql
+from tcell_assets.exports.query_process import SECONDS_BESIDE_THE_QUERY, query_in_process
+from tcell_assets.exports.sql import QueryError, QueryLimits, lake_datasets, run_query
 from tcell_assets.lake.store import Lake
 from tcell_assets_tests.exports.conftest import HOSTILE_NAME
 
@@ -98,3 +101,47 @@ def test_batches_of_different_genes_stand_in_one_table(tmp_path: Path) -> None:
         {"batch": "a", "CD69": 1.5, "IL7R": None},
         {"batch": "b", "CD69": None, "IL7R": 1.5},
     ]
+
+
+LITTLE = QueryLimits(seconds=2.0, memory_mib=256, answer_mib=8)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        # Folded into a constant before the first row: no clock and no memory limit of DuckDB's is asked there.
+        ("SELECT repeat('a', 3000000000)", "256 MiB of memory"),
+        ("SELECT count(*) FROM range(1000000) a, range(1000000) b", "stopped after 2 s"),
+        ("SELECT list(range) FROM range(300000000)", "256 MiB of memory|stopped after 2 s"),
+        ("SELECT a.range, repeat('x', 1000) FROM range(100000) a", "larger than 8 MiB"),
+        ("SELECT FROM", "syntax error"),
+    ],
+)
+def test_a_query_without_end_is_answered_with_a_sentence_in_bounded_time(
+    query: str, said: str, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    with pytest.raises(QueryError, match=said):
+        query_in_process(str(tmp_path), query, LITTLE)
+    assert time.monotonic() - started < LITTLE.seconds + SECONDS_BESIDE_THE_QUERY + 5
+
+
+def test_a_process_of_its_own_gives_the_same_answer(lake: Lake) -> None:
+    query = "SELECT well_id, euclidean FROM dmso_distances ORDER BY well_id"
+    assert query_in_process(str(lake.root), query).equals(run_query(lake, query))
+
+
+def test_only_the_tables_a_query_names_are_opened(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Footers of every table of 200 batches took 14 s, whatever was asked."""
+    opened: list[str] = []
+    original = sql._dataset
+    monkeypatch.setattr(
+        sql, "_dataset", lambda lake, asset, batches: opened.append(asset) or original(lake, asset, batches)
+    )
+    run_query(lake, "WITH w AS (SELECT * FROM well_qc) SELECT count(*) FROM w JOIN Plate_QC USING (batch)")
+    assert opened == ["well_qc", "plate_qc"]
+
+
+def test_the_catalogue_lists_every_table(lake: Lake) -> None:
+    listed = run_query(lake, "SELECT table_name FROM information_schema.tables").to_pydict()["table_name"]
+    assert sorted(listed) == sorted(asset for asset, _ in lake_datasets(lake))
