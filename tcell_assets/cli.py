@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from tcell_assets.installation.configuration import restrict_new_files
+
 # name -> (module in tcell_assets.commands, first line of its help). `tcell --help` must not import dagster or torch:
 # that would take it from 0.2 s to 4 s.
 COMMANDS = {
@@ -67,6 +69,7 @@ def main() -> None:
     """Run `tcell`; an error is one message with the next step, and exit code 1."""
     debug = "--debug" in sys.argv
     try:
+        restrict_new_files()
         tcell.main(standalone_mode=False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)

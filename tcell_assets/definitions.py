@@ -35,7 +35,7 @@ from tcell_assets.defs.jobs import JOBS
 from tcell_assets.defs.resources import LandingZone, Storage, TransformerCompute
 from tcell_assets.defs.schedules import build_schedules
 from tcell_assets.defs.sensors import build_sensors
-from tcell_assets.installation.configuration import Configuration, load_configuration
+from tcell_assets.installation.configuration import Configuration, load_configuration, restrict_new_files
 
 ASSETS = (
     plate_files,
@@ -101,4 +101,6 @@ def build_defs(
     )
 
 
+# Code servers and runs load this module, whoever starts them.
+restrict_new_files()
 defs = build_defs()

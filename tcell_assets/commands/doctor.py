@@ -63,6 +63,7 @@ def examine(deep: bool) -> Iterator[Finding]:
             )
             yield from _examined("daemon", partial(_daemon, platform))
             yield from _examined("storage", partial(_storage, platform, deep))
+            yield from _examined("privacy", partial(_privacy, platform))
             yield from _examined("landing zone", partial(_landing_zone, platform))
     except Exception as error:
         yield Finding(
@@ -112,6 +113,24 @@ def _disk(folder: Path) -> Iterator[Finding]:
     if not os.access(existing, os.W_OK):
         yield Finding(
             "problem", f"{existing} cannot be written to", f"chown or chmod {existing} for this user"
+        )
+
+
+def _privacy(platform: Platform) -> Iterator[Finding]:
+    from upath import UPath
+
+    from tcell_assets.system.files import is_local
+
+    root = UPath(platform.configuration.storage)
+    if "TCELL_UMASK" in os.environ or not is_local(root):
+        return
+    written = [Path(root.path) / part for part in ("lake", "models")]
+    others = [str(folder) for folder in written if folder.exists() and folder.stat().st_mode & 0o077]
+    if others:
+        yield Finding(
+            "note",
+            f"{', '.join(others)} can be read by other users of this machine",
+            f"chmod -R go= {root.path}, or set TCELL_UMASK to share it on purpose (deploy/README.md)",
         )
 
 

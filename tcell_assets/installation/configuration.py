@@ -14,6 +14,7 @@
 | `TCELL_NIGHTLY_CRON` | `0 2 * * *` | when |
 | `TCELL_WEEKLY` | `on` | train when the training set has changed |
 | `TCELL_WEEKLY_CRON` | `0 4 * * 6` | when |
+| `TCELL_UMASK` | `077` | who may not read new files: `077` everyone else, `027` all but the group, `007` neither writes |
 | `TCELL_TIME_ZONE` | `UTC` | of both crons, e.g. `Europe/Berlin` |
 """
 
@@ -24,6 +25,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+DEFAULT_UMASK = "077"
 
 
 class ConfigurationError(ValueError):
@@ -72,6 +75,21 @@ def load_configuration(environment: Mapping[str, str] = os.environ) -> Configura
         dagster_home=Path(environment.get("DAGSTER_HOME") or home / "storage").expanduser().resolve(),
         operations=_operation_settings(environment),
     )
+
+
+def restrict_new_files(environment: Mapping[str, str] = os.environ) -> None:
+    """Have this process, and those it starts, make files that are the owner's alone unless `TCELL_UMASK` says otherwise.
+
+    Raises:
+        ConfigurationError: `TCELL_UMASK` is no mask, or would let everybody write.
+    """
+    text = environment.get("TCELL_UMASK") or DEFAULT_UMASK
+    if not (0 < len(text) <= 4 and set(text) <= set("01234567")) or not int(text, 8) & 0o002:
+        raise ConfigurationError(
+            f"TCELL_UMASK={text!r} is no mask that keeps others from writing; 077 keeps files to their owner, 027 to "
+            "the group"
+        )
+    os.umask(int(text, 8))
 
 
 def _operation_settings(environment: Mapping[str, str]) -> OperationSettings:

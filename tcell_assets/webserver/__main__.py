@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import click
 
 from tcell_assets.defs.resources import Storage
-from tcell_assets.installation.configuration import load_configuration
+from tcell_assets.installation.configuration import load_configuration, restrict_new_files
 from tcell_assets.webserver.guard import Guard, door_of
+from tcell_assets.webserver.limits import server_config
 from tcell_assets.webserver.login import Login
 from tcell_assets.webserver.supervisor import WORKSPACE_FILE
 
@@ -19,7 +20,6 @@ STATEMENT_TIMEOUT_MILLISECONDS = 15_000
 POOL_RECYCLE_SECONDS = 3_600
 POOL_OVERFLOW = 20
 POLL_MILLISECONDS = 2_000
-SECONDS_FOR_OPEN_REQUESTS = 3
 # Folders of the storage whose files the assets' pages link to.
 SERVED_FOLDERS = ("reports", "figures")
 
@@ -41,6 +41,7 @@ def serve(host: str, port: int, origins: Sequence[str], read_only: bool, token_o
     from starlette.routing import Mount
     from starlette.staticfiles import StaticFiles
 
+    restrict_new_files()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Arguments and environment are readable by other programs; standard input is not.
     token = sys.stdin.readline().strip() if token_on_stdin else ""
@@ -57,17 +58,8 @@ def serve(host: str, port: int, origins: Sequence[str], read_only: bool, token_o
                 Mount(f"/{folder}", StaticFiles(directory=storage.local_folder(folder)))
                 for folder in SERVED_FOLDERS
             ]
-            uvicorn.run(
-                Guard(app, door_of(host, port, origins), login),
-                host=host,
-                port=port,
-                log_level="warning",
-                server_header=False,
-                # The guard judges what the client itself said; nothing here reads forwarded addresses.
-                proxy_headers=False,
-                # Open pages hold their WebSockets for ever; Ctrl-C shall not wait for them.
-                timeout_graceful_shutdown=SECONDS_FOR_OPEN_REQUESTS,
-            )
+            guard = Guard(app, door_of(host, port, origins), login)
+            uvicorn.Server(server_config(guard, host, port)).run()
 
 
 if __name__ == "__main__":

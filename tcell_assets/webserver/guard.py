@@ -16,9 +16,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tcell_assets.webserver.limits import LARGEST_BODY, LARGEST_HEAD, head_size, is_servable
 from tcell_assets.webserver.login import Login
 
 log = logging.getLogger(__name__)
@@ -114,10 +116,31 @@ class Guard:
             # The path alone: a query string may hold what someone tried to have executed.
             log.warning("refused %s %r: %s", scope.get("method", "WebSocket"), scope["path"], refused.reason)
             await _answer(PlainTextResponse(refused.reason, refused.status), scope, receive, send)
-        elif self.login is not None and not self.login.knows(scope):
-            await _answer(await self.login.ask(scope, receive), scope, receive, send)
-        else:
-            await self.app(scope, receive, _against_framing(send))
+            return
+        receive = _of_limited_size(receive)
+        try:
+            asked = await self.login.judge(scope, receive) if self.login is not None else None
+            if asked is not None:
+                await _answer(asked, scope, receive, send)
+            else:
+                await self.app(scope, receive, _against_framing(send))
+        except ClientDisconnect:
+            # Gone, too slow or too large: nobody is left to answer.
+            log.warning("%s %r ended before it had arrived", scope.get("method", "WebSocket"), scope["path"])
+
+
+def _of_limited_size(receive: Receive) -> Receive:
+    """Return a `receive` that takes a body of a size nobody announced for broken off when it is too large."""
+    received = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+        return message if received <= LARGEST_BODY else {"type": "http.disconnect"}
+
+    return receive_limited
 
 
 async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,7 +149,8 @@ async def _answer(response: Response, scope: Scope, receive: Receive, send: Send
         await receive()
         await send({"type": "websocket.close", "code": 1008})
         return
-    response.headers.update({"Cache-Control": "no-store", "X-Frame-Options": "DENY"})
+    # Closed, so that nobody holds a connection here without the token.
+    response.headers.update({"Cache-Control": "no-store", "X-Frame-Options": "DENY", "Connection": "close"})
     await response(scope, receive, send)
 
 
@@ -143,12 +167,19 @@ def _against_framing(send: Send) -> Send:
 def refusal(scope: Scope, door: Door) -> Refusal | None:
     """Return why a request is refused, or None where it may pass."""
     headers = Headers(scope=scope)
+    if head_size(scope) > LARGEST_HEAD:
+        return Refusal(431, f"A request's headers may take {LARGEST_HEAD // 1024} KiB.")
+    length = headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > LARGEST_BODY:
+        return Refusal(413, f"A request's body may take {LARGEST_BODY // 2**20} MiB.")
     hosts = headers.getlist("host")
     if len(hosts) != 1 or hosts[0].lower() not in door.hosts:
         return Refusal(421, "This server does not answer under that Host; see tcell ui --origin.")
     foreign = _comes_from_elsewhere(scope, headers, door)
     if foreign is not None:
         return foreign
+    if not is_servable(scope["path"]):
+        return Refusal(404, "There is no such page.")
     if scope["type"] == "http" and scope["path"].rstrip("/").endswith(GRAPHQL_PATH):
         return _graphql_refusal(scope, headers)
     return None

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import html
 import time
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -17,8 +18,11 @@ from starlette.types import Receive, Scope
 SHORTEST_TOKEN = 16
 DAYS_REMEMBERED = 30
 LARGEST_FORM = 4096
-# A guess costs a second, so even a token of 16 letters outlasts any guesser.
+# A guess costs a second of everybody's who guesses, so even a token of 16 letters outlasts any number of guessers.
 SECONDS_AFTER_A_WRONG_TOKEN = 1.0
+# Who finds so many others before him is told to come back; he learns nothing of his token.
+MOST_WAITING = 16
+MOST_KNOWN_ADDRESSES = 1000
 LOGIN_PATH = "/tcell-login"
 
 _PAGE = """<!doctype html>
@@ -31,6 +35,29 @@ _PAGE = """<!doctype html>
 <label>Token <input type="password" name="token" autocomplete="current-password" autofocus required></label>
 <button type="submit">Open</button>
 </form></body></html>"""
+
+
+class _Queue:
+    """Judges one token at a time, and after a wrong one nothing for a second."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def judge(self, is_right: Callable[[], bool]) -> bool | None:
+        """Return whether the token is right; None where too many wait to be told."""
+        if self._waiting >= MOST_WAITING:
+            return None
+        self._waiting += 1
+        try:
+            async with self._turn:
+                # The right token waits too: an answer that comes sooner than a wrong one's would tell as much.
+                right = is_right()
+                if not right:
+                    await asyncio.sleep(SECONDS_AFTER_A_WRONG_TOKEN)
+                return right
+        finally:
+            self._waiting -= 1
 
 
 class Login:
@@ -56,13 +83,33 @@ class Login:
         self._token = token.encode()
         self._cookie = f"tcell_ui_{port}"
         self._is_https = is_https
+        # Whoever has shown the token from an address does not wait behind those who guess from others.
+        self._strangers, self._known = _Queue(), dict[str, _Queue]()
+
+    async def judge(self, scope: Scope, receive: Receive) -> Response | None:
+        """Return None where a request carries a good cookie or the token, else what to answer.
+
+        Raises:
+            starlette.requests.ClientDisconnect: A form never arrived whole.
+        """
+        if self.knows(scope):
+            return None
+        scheme, _, credential = Headers(scope=scope).get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            right = await self._judge_token(scope, credential.strip())
+            return None if right else _refused(right)
+        return await self.ask(scope, receive)
+
+    async def _judge_token(self, scope: Scope, given: str) -> bool | None:
+        address = (scope.get("client") or ("",))[0]
+        right = await self._known.get(address, self._strangers).judge(lambda: self._is_token(given))
+        if right and address not in self._known and len(self._known) < MOST_KNOWN_ADDRESSES:
+            self._known[address] = _Queue()
+        return right
 
     def knows(self, scope: Scope) -> bool:
-        """Return whether a request carries a good cookie or the token."""
+        """Return whether a request carries a good cookie."""
         headers = Headers(scope=scope)
-        scheme, _, credential = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._is_token(credential.strip()):
-            return True
         until, _, signature = cookie_parser(headers.get("cookie", "")).get(self._cookie, "").partition(".")
         if not until.isascii() or not until.isdigit() or len(until) > 12:
             return False
@@ -92,8 +139,10 @@ class Login:
                 return PlainTextResponse("That is no token.", 413)
         form = parse_qs(body.decode("utf-8", "replace"))
         target = _local_path(form.get("next", ["/"])[0])
-        if not self._is_token(form.get("token", [""])[0]):
-            await asyncio.sleep(SECONDS_AFTER_A_WRONG_TOKEN)
+        right = await self._judge_token(request.scope, form.get("token", [""])[0])
+        if right is None:
+            return _refused(right)
+        if not right:
             return self._form("That was not the token.", target, 401)
         seconds = DAYS_REMEMBERED * 24 * 3600
         until = str(int(time.time()) + seconds)
@@ -124,6 +173,14 @@ class Login:
 
     def _signature(self, until: str) -> str:
         return hmac.new(self._token, f"tcell ui until {until}".encode(), hashlib.sha256).hexdigest()
+
+
+def _refused(right: bool | None) -> Response:
+    """The answer to a script without the token, or to anyone where too many try tokens."""
+    if right is None:
+        wait = {"Retry-After": "10"}
+        return PlainTextResponse("Too many tokens are being tried; come back in 10 s.", 429, wait)
+    return PlainTextResponse("That was not the token.", 401)
 
 
 def _local_path(path: str) -> str:

@@ -17,6 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from tcell_assets.webserver.guard import Guard, door_of
+from tcell_assets.webserver.limits import server_config
 from tcell_assets.webserver.login import Login
 
 
@@ -50,6 +51,7 @@ def serve() -> Iterator[Serve]:
         port, reached = free_port(), list[str]()
 
         async def answer(request: Request) -> PlainTextResponse:
+            await request.body()
             reached.append(f"{request.method} {request.url.path}")
             return PlainTextResponse("inside")
 
@@ -66,10 +68,8 @@ def serve() -> Iterator[Serve]:
             ]
         )
         login = Login(token, port) if token else None
-        config = uvicorn.Config(
-            Guard(app, door_of("127.0.0.1", port, origins), login), port=port, log_level="error"
-        )
-        server = uvicorn.Server(config)
+        guard = Guard(app, door_of("127.0.0.1", port, origins), login)
+        server = uvicorn.Server(server_config(guard, "127.0.0.1", port))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         running.append((server, thread))
