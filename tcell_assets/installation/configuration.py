@@ -14,7 +14,7 @@
 | `TCELL_NIGHTLY_CRON` | `0 2 * * *` | when |
 | `TCELL_WEEKLY` | `on` | train when the training set has changed |
 | `TCELL_WEEKLY_CRON` | `0 4 * * 6` | when |
-| `TCELL_UMASK` | `077` | who may not read new files: `077` everyone else, `027` all but the group, `007` neither writes |
+| `TCELL_UMASK` | `077` | who may not read new files: `077` all others, `027` all but the group |
 | `TCELL_TIME_ZONE` | `UTC` | of both crons, e.g. `Europe/Berlin` |
 """
 
@@ -78,7 +78,7 @@ def load_configuration(environment: Mapping[str, str] = os.environ) -> Configura
 
 
 def restrict_new_files(environment: Mapping[str, str] = os.environ) -> None:
-    """Have this process, and those it starts, make files that are the owner's alone unless `TCELL_UMASK` says otherwise.
+    """Have this process and those it starts make files that are their owner's alone, or as `TCELL_UMASK` says.
 
     Raises:
         ConfigurationError: `TCELL_UMASK` is no mask, or would let everybody write.
