@@ -135,9 +135,12 @@ def test_only_the_tables_a_query_names_are_opened(lake: Lake, monkeypatch: pytes
     """Footers of every table of 200 batches took 14 s, whatever was asked."""
     opened: list[str] = []
     original = sql._dataset
-    monkeypatch.setattr(
-        sql, "_dataset", lambda lake, asset, batches: opened.append(asset) or original(lake, asset, batches)
-    )
+
+    def noted(lake: Lake, asset: str, batches: list[str]) -> object:
+        opened.append(asset)
+        return original(lake, asset, batches)
+
+    monkeypatch.setattr(sql, "_dataset", noted)
     run_query(lake, "WITH w AS (SELECT * FROM well_qc) SELECT count(*) FROM w JOIN Plate_QC USING (batch)")
     assert opened == ["well_qc", "plate_qc"]
 
