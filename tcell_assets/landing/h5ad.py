@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tcell_assets.landing.columns import recognise_columns
 from tcell_assets.landing.files import LandingFile
 from tcell_assets.landing.matrices import in_value_kind
-from tcell_assets.landing.plate_map import recognise_columns
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.screen_settings import LandingSettings, ValueKind
 from tcell_assets.landing.tables import FILL_CELL, TextTable

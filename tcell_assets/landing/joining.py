@@ -12,10 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tcell_assets.landing.plate_map import POSITIVE_CONTROL, SAMPLE, VEHICLE_CONTROL, WellEntry
+from tcell_assets.landing.plate_map import WellEntry
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
+from tcell_assets.landing.quantities import HOURS, MICROMOLAR, Quantity
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.targets import TARGETS
+from tcell_assets.landing.well_types import (
+    EMPTY,
+    POSITIVE_CONTROL,
+    SAMPLE,
+    UNTREATED,
+    VEHICLE_CONTROL,
+)
 from tcell_assets.landing.wells import PlateFormat, is_edge, is_on_plate, plate_format_of
 
 if TYPE_CHECKING:
@@ -38,6 +46,19 @@ WELL_COLUMNS = (
     "is_activated",
     "activation_score",
 )
+CONDITION_COLUMNS = (
+    "condition",
+    "compound",
+    "dose_um",
+    "dose_written",
+    "time_h",
+    "cell_line",
+    "donor",
+    "factors",
+    "context",
+    "well_type",
+)
+"""What follows the columns of a screen without factors."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,7 @@ def check_wells(
         entries: Every well of the batch.
         settings: Control names and plate format.
         problems: Receives two wells at one position, barcodes that name two wells of a plate, wells outside the
-            plate, wells without a metabolite, a batch without DMSO, and DMSO wells that the map says are none.
+            plate, wells without a metabolite, and a batch without DMSO.
     """
     first: dict[str, WellEntry] = {}
     barcodes: dict[tuple[str, str], WellEntry] = {}
@@ -92,19 +113,15 @@ def check_wells(
         if not entry.metabolite:
             found = f"names no metabolite for the well {entry.id}"
             problems.add(
-                "wells without a metabolite", entry.file, place, found, "Name it, or remove the well"
+                "wells without a metabolite",
+                entry.file,
+                place,
+                found,
+                "Name it, write EMPTY where the well holds nothing and untreated where it holds cells alone",
             )
-        if entry.is_dmso is False and entry.metabolite in settings.control_names:
-            found = f"says that {quoted(entry.metabolite)} in {entry.id} is not DMSO"
-            problems.add("contradictions", entry.file, place, found, "Correct one of the two")
-    if entries and not any(is_dmso(entry, settings) for entry in entries):
+    if entries and not any(entry.well_type == VEHICLE_CONTROL for entry in entries):
         _report_no_dmso(entries, settings, problems)
     return plate_format
-
-
-def is_dmso(entry: WellEntry, settings: LandingSettings) -> bool:
-    """Whether the well is a vehicle control: as the map says, else by its name."""
-    return entry.metabolite in settings.control_names if entry.is_dmso is None else entry.is_dmso
 
 
 def wells_frame(
@@ -124,7 +141,7 @@ def wells_frame(
     Returns:
         Columns `WELL_COLUMNS`; ``cluster`` is a nullable string, ``is_activated`` a nullable boolean, the scores
         are float64 with NaN where unknown. Where the plate map has them, ``concentration`` (float64) and
-        ``sample_type`` (nullable string) follow.
+        ``sample_type`` (nullable string) follow, and then `CONDITION_COLUMNS`.
     """
     frame = pd.DataFrame(
         {
@@ -136,7 +153,7 @@ def wells_frame(
             "column": np.array([entry.position.column for entry in entries], dtype=np.int64),
             "is_edge": [is_edge(entry.position, plate_format) for entry in entries],
             "metabolite": [entry.metabolite for entry in entries],
-            "is_dmso": [is_dmso(entry, settings) for entry in entries],
+            "is_dmso": [entry.well_type == VEHICLE_CONTROL for entry in entries],
             "cluster": pd.array([entry.cluster for entry in entries], dtype="string"),
         }
     )
@@ -150,16 +167,51 @@ def wells_frame(
     sample_types = [_sample_type(entry, settings) for entry in entries]
     if any(sample_types):
         frame["sample_type"] = pd.array(sample_types, dtype="string")
-    return frame
+    return pd.concat([frame, _condition_columns(entries)], axis=1)
+
+
+def _condition_columns(entries: Sequence[WellEntry]) -> pd.DataFrame:
+    def text(values: list[str | None]) -> pd.api.extensions.ExtensionArray:
+        return pd.array(values, dtype="string")
+
+    frame = pd.DataFrame(
+        {
+            "condition": [entry.condition for entry in entries],
+            "compound": [entry.compound for entry in entries],
+            "dose_um": np.array([_amount(entry.dose, MICROMOLAR) for entry in entries], dtype=np.float64),
+            "dose_written": text([_doses_written(entry) or None for entry in entries]),
+            "time_h": np.array([_amount(entry.time, HOURS) for entry in entries], dtype=np.float64),
+            "cell_line": text([entry.cell_line or None for entry in entries]),
+            "donor": text([entry.donor or None for entry in entries]),
+            "factors": text(
+                [
+                    "; ".join(f"{name}={value}" for name, value in entry.factors if value) or None
+                    for entry in entries
+                ]
+            ),
+            "context": [entry.context for entry in entries],
+            "well_type": [entry.well_type for entry in entries],
+        }
+    )
+    return frame[list(CONDITION_COLUMNS)]
+
+
+def _amount(quantity: Quantity | str | None, unit: str) -> float:
+    return float(quantity.amount) if isinstance(quantity, Quantity) and quantity.unit == unit else np.nan
+
+
+def _doses_written(entry: WellEntry) -> str:
+    doses = [entry.dose, *(dose for _, dose in entry.partners)]
+    return " + ".join(dose.written for dose in doses if dose is not None)
 
 
 def _sample_type(entry: WellEntry, settings: LandingSettings) -> str | None:
     """As the map says; where the settings name positive controls, every well has a type."""
-    if entry.metabolite in settings.positive_control_names:
+    if entry.well_type == POSITIVE_CONTROL:
         return POSITIVE_CONTROL
     if entry.sample_type is not None or not settings.positive_control_names:
         return entry.sample_type
-    return VEHICLE_CONTROL if is_dmso(entry, settings) else SAMPLE
+    return entry.well_type if entry.well_type in (VEHICLE_CONTROL, UNTREATED, EMPTY) else SAMPLE
 
 
 def check_joined(parts: LandedParts, problems: ProblemCollector) -> None:

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tcell_assets.landing.columns import spelling
 from tcell_assets.landing.counts import detect_value_kind, to_counts
 from tcell_assets.landing.files import LandingFile
-from tcell_assets.landing.plate_map import WellEntry, name_fault, spelling
+from tcell_assets.landing.plate_map import WellEntry, name_fault
 from tcell_assets.landing.problems import SHOWN_PER_KIND, ProblemCollector, listed, quoted
 from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings, ValueKind
 from tcell_assets.landing.tables import NumericTable, read_numeric_table, report_non_finite

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tcell_assets.landing.conditions import settle_wells
 from tcell_assets.landing.files import SETTINGS_FILE, LandingFile
 from tcell_assets.landing.h5ad import read_annotated_matrix
 from tcell_assets.landing.joining import LandedParts
@@ -21,7 +22,7 @@ from tcell_assets.landing.matrices import (
     orient,
     read_matrix,
 )
-from tcell_assets.landing.plate_map import WellEntry, read_plate_map, with_concentration_in_name
+from tcell_assets.landing.plate_map import WellEntry, read_plate_map
 from tcell_assets.landing.problems import ProblemCollector, listed
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.tables import read_text_table
@@ -115,7 +116,7 @@ def read_plate_layout(
         for folder, parts in place.triples.items():
             matrix = read_triple(_triple(folder, place.plate, parts), settings, problems, notes)
             matrices += [] if matrix is None else [matrix]
-    entries = with_concentration_in_name(entries, settings.concentration_in_name, notes)
+    entries = settle_wells(entries, settings, problems, notes)
     if not entries or not matrices or problems.total > before:
         return LandedParts(tuple(entries), (), (), None, joined)
     lookup = WellLookup(batch, entries, settings)
@@ -146,6 +147,7 @@ def read_plate_maps(
     entries, targets = _read_maps(_places(files, problems, notes), batch, settings, problems, notes)
     if not entries:
         problems.add("missing files", PLATE_MAP_FILE, "", "no plate map names a well", "Add the plate map")
+    entries = settle_wells(entries, settings, problems, notes)
     return LandedParts(tuple(entries), (), (), None, targets)
 
 

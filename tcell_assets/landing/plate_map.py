@@ -1,14 +1,23 @@
-"""The plate map: which metabolite is in which well, from a table with any of the usual column names."""
+"""The plate map: what was done to which well, from a table with any of the usual column names."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from dataclasses import dataclass, field
 
+from tcell_assets.landing.columns import PARTNERS, Columns, check_columns, columns_of
+from tcell_assets.landing.names import folded
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
+from tcell_assets.landing.quantities import Quantity, dose_unit, read_quantity, time_unit
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.tables import UNKNOWN, TextTable, parse_number
+from tcell_assets.landing.well_types import (
+    NEGATIVE,
+    POSITIVE_CONTROL,
+    SAMPLE,
+    VEHICLE_CONTROL,
+    WellType,
+    type_word,
+)
 from tcell_assets.landing.wells import (
     WELL_NAME,
     WellId,
@@ -18,67 +27,50 @@ from tcell_assets.landing.wells import (
     parse_well_id,
 )
 
-VEHICLE_CONTROL = "vehicle_control"
-POSITIVE_CONTROL = "positive_control"
-SAMPLE = "sample"
-
-COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
-    "well_id": ("wellid",),
-    "batch": ("batch", "batchid", "screeningbatch"),
-    "plate": ("plate", "plateid", "platename", "platebarcode"),
-    "well": ("well", "wellname", "wellposition", "position"),
-    "row": ("row", "wellrow"),
-    "column": ("column", "col", "wellcolumn"),
-    "metabolite": (
-        "metabolite",
-        "metabolitename",
-        "metaid",
-        "compound",
-        "compoundname",
-        "treatment",
-        "treatment1",
-        "drug",
-        "drugname",
-    ),
-    "concentration": ("concentration", "concentration1", "conc", "dose"),
-    "concentration_unit": ("concentrationunit", "unit1", "doseunit"),
-    "sample_type": ("sampletype", "welltype"),
-    "barcode": ("barcode", "wellbarcode", "cellbarcode"),
-    "is_dmso": ("isdmso",),
-    "cluster": ("cluster", "clusterid"),
-}
-"""What a column holds by its spelling, letters and digits only, lower case; the first spelling found is taken."""
-
 SAMPLE_TYPES = {
-    "vehiclecontrol": VEHICLE_CONTROL,
-    "vehicle": VEHICLE_CONTROL,
-    "negativecontrol": VEHICLE_CONTROL,
-    "positivecontrol": POSITIVE_CONTROL,
-    "sample": SAMPLE,
-    "treatment": SAMPLE,
+    VEHICLE_CONTROL: VEHICLE_CONTROL,
+    NEGATIVE: VEHICLE_CONTROL,
+    POSITIVE_CONTROL: POSITIVE_CONTROL,
+    SAMPLE: SAMPLE,
 }
-"""Sample types by spelling; others stay as written."""
+"""The column ``sample_type`` by what a word means; others stay as written."""
 
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+NO_DOSE = UNKNOWN | {"-", "n/a", "N/A"}
 
 
 @dataclass(frozen=True)
 class WellEntry:
-    """One well as the plate map lists it.
+    """One well as the plate map lists it, and what `conditions.settle_wells` makes of it.
 
     Attributes:
         file: The file it stands in.
         file_row: Its row there, the header being row 1.
         id: Batch, plate and canonical well.
         position: Row letter and column.
-        metabolite: As written, without surrounding white space; empty where none is given.
+        metabolite: The compound in its one spelling, empty where none is given; settled, with the concentration where
+            treatments come in several.
         is_dmso: Where the map says so itself, else None.
         cluster: Or None.
-        concentration: Or None.
-        concentration_unit: Or empty.
+        concentration: The number as written, or None.
+        concentration_unit: As written, or empty.
         sample_type: ``vehicle_control``, ``positive_control``, ``sample``, another word, or None.
         barcode: Well barcode, or None.
+        dose: Of the compound, or None.
+        partners: Further compounds in the well, each with its dose.
+        time: As a quantity, as text where it is no number, or None.
+        cell_line: Or empty.
+        donor: Or empty.
+        factors: Further declared factors: column and value.
+        solvent: Or empty.
+        volume: Of the compound, or None.
+        stated_type: What a column of sample or control types says: see `well_types.type_word`.
+        others: Cells of the columns that nobody read.
+        well_type: Settled.
+        compound: Settled: what a dose series shares; ``A + B`` for two compounds.
+        condition: Settled: everything that was done to the well; replicates are wells of one condition.
+        context: Settled: the condition without compound and dose; a well and its controls share it.
     """
 
     file: str
@@ -92,60 +84,20 @@ class WellEntry:
     concentration_unit: str = ""
     sample_type: str | None = None
     barcode: str | None = None
-
-
-def with_concentration_in_name(
-    entries: list[WellEntry], stated: bool | None, notes: list[str]
-) -> list[WellEntry]:
-    """The wells with their concentration in the metabolite's name: ``Staurosporine 10 uM``.
-
-    Wells of one treatment at different doses are no replicates of each other, and everything later takes wells
-    with the same metabolite for replicates.
-
-    Args:
-        entries: The wells of a batch; wells without a concentration, or with 0, keep their name.
-        stated: Whether to do so; None does so where any treatment has several concentrations.
-        notes: Receives that it was done.
-    """
-    doses: dict[str, set[float]] = {}
-    for entry in entries:
-        if entry.concentration:
-            doses.setdefault(entry.metabolite, set()).add(entry.concentration)
-    if stated is False or not doses or (stated is None and max(map(len, doses.values())) == 1):
-        return entries
-    notes.append("metabolites are named with their concentration, as treatments come in several")
-    return [
-        replace(
-            entry, metabolite=f"{entry.metabolite} {entry.concentration:g} {entry.concentration_unit}".strip()
-        )
-        if entry.concentration
-        else entry
-        for entry in entries
-    ]
-
-
-def spelling(name: str) -> str:
-    """A column name reduced to its lower-case letters and digits: ``Plate_ID`` → ``plateid``."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def recognise_columns(header: tuple[str, ...], stated: Mapping[str, str]) -> dict[str, str]:
-    """Column names by what they hold.
-
-    Args:
-        header: Column names of the table.
-        stated: Column names that the settings state; these come first.
-
-    Returns:
-        E.g. ``{"metabolite": "Treatment_1"}``; what is not there is left out.
-    """
-    found = {role: name for role, name in stated.items() if name in header}
-    by_spelling = {spelling(name): name for name in reversed(header)}
-    for role, spellings in COLUMN_SPELLINGS.items():
-        names = [by_spelling[text] for text in spellings if text in by_spelling]
-        if names and role not in found:
-            found[role] = names[0]
-    return found
+    dose: Quantity | None = None
+    partners: tuple[tuple[str, Quantity | None], ...] = ()
+    time: Quantity | str | None = None
+    cell_line: str = ""
+    donor: str = ""
+    factors: tuple[tuple[str, str], ...] = ()
+    solvent: str = ""
+    volume: float | None = None
+    stated_type: str | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
+    well_type: WellType = SAMPLE
+    compound: str = ""
+    condition: str = ""
+    context: str = ""
 
 
 def read_plate_map(
@@ -160,57 +112,127 @@ def read_plate_map(
 
     Args:
         table: One row a well: a well (``well_id``, ``well``, or ``row`` and ``column``) and a metabolite, a plate
-            where ``plate`` is None, and any of the optional columns of `COLUMN_SPELLINGS`.
+            where ``plate`` is None, and any of the optional columns of `columns.COLUMN_SPELLINGS`.
         batch: The batch it belongs to.
         plate: The plate whose folder it lies in; None for a map of the whole batch.
         settings: Stated column names and well pattern.
         problems: Receives missing columns, unreadable wells, numbers and names.
-        notes: Receives which columns were not read.
+        notes: Receives which columns are ignored and which names were folded.
+
+    Returns:
+        The wells, to be settled by `conditions.settle_wells` with those of the batch's other maps.
     """
-    columns = recognise_columns(table.header, settings.columns)
-    for role, name in settings.columns.items():
-        if name not in table.header:
-            near = _nearest(name, table.header)
-            found = f"has no column {quoted(name)}, which screen.yaml states for {role}{near}"
-            problems.add(
-                "missing columns", table.file, "row 1", found, "Correct the column name in screen.yaml"
-            )
-    if "metabolite" not in columns:
-        found = f"has no metabolite column among {listed(list(table.header))}"
-        problems.add("missing columns", table.file, "row 1", found, "Name one column 'metabolite'")
-    twice = [name for name, count in Counter(table.header).items() if count > 1 and name in columns.values()]
-    for name in twice:
-        found = f"names the column {quoted(name)} more than once"
-        problems.add("duplicate columns", table.file, "row 1", found, "Remove one of them")
-    ids = read_row_wells(table, columns, batch, plate, settings, problems)
-    if ids is None or "metabolite" not in columns or twice:
+    columns = columns_of(table, settings, problems)
+    is_complete = check_columns(table, columns, problems)
+    ids = read_row_wells(table, columns.roles, batch, plate, settings, problems)
+    if ids is None or not is_complete:
         return []
-    unread = [name for name in table.header if name not in columns.values()]
-    if unread:
-        notes.append(f"{table.file}: columns not read: {', '.join(unread)}")
-    cells = {role: table.column(name) for role, name in columns.items()}
-    entries: list[WellEntry] = []
-    for row, well in enumerate(ids):
-        if well is None:
-            continue
-        text = {role: values[row].strip() for role, values in cells.items()}
-        check_name("metabolite", text["metabolite"], table, row, columns["metabolite"], settings, problems)
-        entries.append(
-            WellEntry(
-                file=table.file,
-                file_row=row + table.first_row,
-                id=well,
-                position=parse_well(well.well),
-                metabolite=text["metabolite"],
-                is_dmso=_truth(text.get("is_dmso", ""), table, row, columns, problems),
-                cluster=None if text.get("cluster", "") in UNKNOWN else text["cluster"],
-                concentration=_concentration(text.get("concentration", ""), table, row, columns, problems),
-                concentration_unit=text.get("concentration_unit", ""),
-                sample_type=_sample_type(text.get("sample_type", "")),
-                barcode=text.get("barcode") or None,
-            )
+    if columns.ignored:
+        notes.append(f"{table.file}: columns ignored, as screen.yaml says: {', '.join(columns.ignored)}")
+    row_reader = _RowReader(table, columns, settings, problems)
+    entries = [row_reader.entry(row, well) for row, well in enumerate(ids) if well is not None]
+    if row_reader.folded:
+        notes.append(
+            f"{table.file}: {len(row_reader.folded)} spellings were folded (blanks, hyphens, invisible characters, "
+            f"Unicode NFC): {listed(sorted(row_reader.folded))}"
         )
     return entries
+
+
+class _RowReader:
+    """Reads the rows of one plate map."""
+
+    def __init__(
+        self, table: TextTable, columns: Columns, settings: LandingSettings, problems: ProblemCollector
+    ) -> None:
+        self.table, self.columns, self.settings, self.problems = table, columns, settings, problems
+        self.folded: set[str] = set()
+        self._cells = {role: table.column(name) for role, name in columns.roles.items()}
+        self._factors = {name: table.column(name) for name in columns.factors}
+        # The solvent and a volume may differ without meaning anything, or be the one thing that was varied.
+        watched = [columns.roles[role] for role in ("solvent", "volume") if role in columns.roles]
+        self._others = {name: table.column(name) for name in (*columns.unread, *watched)}
+
+    def entry(self, row: int, well: WellId) -> WellEntry:
+        """The well of one row."""
+        text = {role: values[row].strip() for role, values in self._cells.items()}
+        name = self._name("metabolite", row)
+        dose = self._dose("concentration", "concentration_unit", text, row)
+        types = [type_word(text.get(role, "")) for role in ("control_type", "sample_type")]
+        partners = []
+        for number in PARTNERS:
+            partner = self._name(f"compound_{number}", row)
+            if partner and partner not in NO_DOSE:
+                quantity = self._dose(f"concentration_{number}", f"concentration_unit_{number}", text, row)
+                partners.append((partner, quantity))
+        volume = read_quantity(text.get("volume", ""), "")
+        return WellEntry(
+            file=self.table.file,
+            file_row=row + self.table.first_row,
+            id=well,
+            position=parse_well(well.well),
+            metabolite=name,
+            is_dmso=_truth(text.get("is_dmso", ""), self.table, row, self.columns.roles, self.problems),
+            cluster=None if text.get("cluster", "") in UNKNOWN else text["cluster"],
+            concentration=None if dose is None else dose.number,
+            concentration_unit=text.get("concentration_unit") or (dose.written_unit if dose else ""),
+            sample_type=_sample_type(text.get("sample_type", "") or text.get("control_type", "")),
+            barcode=text.get("barcode") or None,
+            dose=dose,
+            partners=tuple(partners),
+            time=self._time(text, row),
+            cell_line=self._level(self._name("cell_line", row)),
+            donor=self._level(self._name("donor", row)),
+            factors=tuple((name, self._level(folded(cells[row]))) for name, cells in self._factors.items()),
+            solvent=folded(text.get("solvent", "")),
+            volume=None if volume is None else volume.number,
+            stated_type=next((word for word in types if word is not None), None),
+            others={name: self._level(folded(cells[row])) for name, cells in self._others.items()},
+        )
+
+    def _name(self, role: str, row: int) -> str:
+        if role not in self._cells:
+            return ""
+        written = self._cells[role][row].strip()
+        name = folded(written)
+        if name != written:
+            self.folded.add(name)
+        check_name(role, name, self.table, row, self.columns.roles[role], self.settings, self.problems)
+        return self.settings.names.get(name, name)
+
+    def _level(self, text: str) -> str:
+        """A level of a factor: blank where unknown, 1.0 and 1 the same."""
+        if text in NO_DOSE:
+            return ""
+        number = parse_number(text)
+        return text if number is None else f"{number:.15g}"
+
+    def _dose(self, role: str, unit_role: str, text: dict[str, str], row: int) -> Quantity | None:
+        cell = text.get(role, "")
+        if cell in NO_DOSE:
+            return None
+        column_unit = text.get(unit_role, "")
+        unit = "" if column_unit in NO_DOSE else column_unit
+        unit = unit or self.columns.units.get(role, "")
+        dose = read_quantity(cell, unit)
+        place = self.table.place(row, self.columns.roles[role])
+        if dose is None:
+            found = f"holds {quoted(cell)}, which is not a number, with or without a unit"
+            mend = "Write a number of 0 or more with a decimal point, and its unit in the column's name"
+            self.problems.add("unreadable concentrations", self.table.file, place, found, mend)
+        elif unit and dose_unit(dose.written_unit) != dose_unit(unit):
+            found = f"holds {quoted(cell)} in a column of {quoted(unit)}"
+            self.problems.add(
+                "contradictory units", self.table.file, place, found, "Keep one of the two units"
+            )
+        return dose
+
+    def _time(self, text: dict[str, str], row: int) -> Quantity | str | None:
+        cell = folded(text.get("time", ""))
+        if cell in NO_DOSE:
+            return None
+        unit = text.get("time_unit", "") or self.columns.units.get("time", "")
+        return read_quantity(cell, unit if time_unit(unit) else "", time_unit) or cell
 
 
 def read_row_wells(
@@ -328,7 +350,7 @@ def _well_columns(
 
 
 def _sample_type(text: str) -> str | None:
-    return None if text in UNKNOWN else SAMPLE_TYPES.get(spelling(text), text)
+    return None if text in UNKNOWN else SAMPLE_TYPES.get(type_word(text) or "", text)
 
 
 def _truth(
@@ -342,23 +364,3 @@ def _truth(
             "unreadable truth values", table.file, place, f"holds {quoted(text)}", "Write TRUE or FALSE"
         )
     return TRUTH.get(text.lower())
-
-
-def _concentration(
-    text: str, table: TextTable, row: int, columns: Mapping[str, str], problems: ProblemCollector
-) -> float | None:
-    if text in UNKNOWN:
-        return None
-    number = parse_number(text)
-    if number is None:
-        place = table.place(row, columns["concentration"])
-        found = f"holds {quoted(text)}, which is not a number"
-        problems.add(
-            "unreadable concentrations", table.file, place, found, "Write a number; put the unit elsewhere"
-        )
-    return number
-
-
-def _nearest(name: str, names: tuple[str, ...]) -> str:
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    return f" (the nearest is {quoted(near[0])})" if near else ""

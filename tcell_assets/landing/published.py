@@ -6,9 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from tcell_assets.landing.conditions import settle_wells
 from tcell_assets.landing.files import SETTINGS_FILE, LandingFile
 from tcell_assets.landing.joining import LandedParts
 from tcell_assets.landing.matrices import check_genes, in_value_kind
+from tcell_assets.landing.names import folded
 from tcell_assets.landing.plate_map import WellEntry, check_name
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
 from tcell_assets.landing.screen_settings import LandingSettings
@@ -77,6 +79,7 @@ def read_published(
     columns = {name: _only_column(table, problems) for name, table in tables.items() if name != SCORE_FILE}
     lengths = {name: len(table.rows) for name, table in tables.items()}
     entries = _read_entries(tables, columns, batch, settings, problems)
+    entries = settle_wells(entries, settings, problems, notes)
     targets = _read_targets(tables, columns, problems, notes)
     if matrix is not None:
         lengths[EXPRESSION_FILE] = len(matrix.values)
@@ -124,7 +127,8 @@ def _read_entries(
     wells, column = tables.get(WELL_FILE), columns.get(WELL_FILE)
     if wells is None or column is None:
         return []
-    metabolites = _cells(METABOLITE_FILE, tables, columns)
+    metabolites = [folded(name) for name in _cells(METABOLITE_FILE, tables, columns)]
+    metabolites = [settings.names.get(name, name) for name in metabolites]
     clusters = _cells(CLUSTER_FILE, tables, columns)
     header = columns.get(METABOLITE_FILE)
     if header is None or len(metabolites) != len(wells.rows):

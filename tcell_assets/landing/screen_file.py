@@ -8,9 +8,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from tcell_assets.landing.columns import COLUMN_SPELLINGS, ROLE_NAMES
 from tcell_assets.landing.files import LandingFile, read_file_bytes, settings_file
-from tcell_assets.landing.plate_map import COLUMN_SPELLINGS
+from tcell_assets.landing.names import folded
 from tcell_assets.landing.problems import ProblemCollector, quoted
+from tcell_assets.landing.quantities import time_unit
 from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings
 from tcell_assets.landing.wells import well_pattern
 
@@ -30,7 +32,8 @@ def read_screen_settings(
 
     Args:
         file: YAML; every key is optional: ``control_names, positive_control_names, plate_format, well_pattern,
-            columns, value_kind, concentration_in_name, unmapped_wells, limits``.
+            columns, factors, ignore_columns, dose_unit, time_unit, names, value_kind, concentration_in_name,
+            unmapped_wells, limits``.
         defaults: What holds where the file says nothing; its limits cap the limits of the file's own reading.
         problems: Receives unknown keys, with the nearest known one, and values of the wrong kind.
 
@@ -146,11 +149,32 @@ def _pattern(value: Any) -> Any:
 def _columns(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value.values()):
         raise ValueError("is not a list of 'what it holds: column name'")
+    known = [*COLUMN_SPELLINGS, *ROLE_NAMES]
     for role in value:
-        if role not in COLUMN_SPELLINGS:
-            near = get_close_matches(str(role)[:64], COLUMN_SPELLINGS, n=1, cutoff=0.0)[0]
+        if role not in known:
+            near = get_close_matches(str(role)[:64], known, n=1, cutoff=0.0)[0]
             raise ValueError(f"has the unknown key {quoted(str(role))} (the nearest is {near})")
     return dict(value)
+
+
+def _name_map(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(
+        isinstance(text, str) for pair in value.items() for text in pair
+    ):
+        raise ValueError("is not a list of 'name as written: name as meant' (put names like NA in quotes)")
+    return {folded(written): folded(meant) for written, meant in value.items()}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not a text such as uM")
+    return value.strip()
+
+
+def _time_unit(value: Any) -> str:
+    if not isinstance(value, str) or time_unit(value) is None:
+        raise ValueError("is not a unit of time such as h")
+    return value
 
 
 def _mapping(value: Any) -> dict[Any, Any]:
@@ -171,6 +195,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "plate_format": _one_of(96, 384),
     "well_pattern": _pattern,
     "columns": _columns,
+    "factors": _names,
+    "ignore_columns": _names,
+    "dose_unit": _text,
+    "time_unit": _time_unit,
+    "names": _name_map,
     "value_kind": _one_of("vst", "counts"),
     "concentration_in_name": _one_of(True, False),
     "unmapped_wells": _one_of("refuse", "drop"),

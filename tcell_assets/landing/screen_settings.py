@@ -23,6 +23,7 @@ class LandingLimits:
         max_genes: Columns of one matrix.
         max_open_seconds: Time to open one AnnData file, which is done in a process of its own.
         max_name_length: Characters of a metabolite's or gene's name.
+        max_target: Magnitude of a score; beyond it lie codes for missing values and misread columns.
     """
 
     max_files: int = 10_000
@@ -33,6 +34,7 @@ class LandingLimits:
     max_genes: int = 200_000
     max_open_seconds: float = 300.0
     max_name_length: int = 256
+    max_target: float = 1000.0
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,16 @@ class LandingSettings:
         well_pattern: How wells are written, from `wells.well_pattern`; None reads ``E12`` and its usual spellings.
         columns: Column names of the plate map by what they hold, e.g. ``{"metabolite": "Compound name"}``; columns
             not named here are recognised by their usual spellings.
+        factors: Further columns whose values tell conditions apart, e.g. ``("stimulation",)``.
+        ignore_columns: Columns that play no part, even where they vary between replicates.
+        dose_unit: Unit of doses whose sheet gives none.
+        time_unit: Unit of times whose sheet gives none.
+        names: What a name, cell line or donor is called by how it is written; a name that stands for itself is meant as
+            it is, however much it looks like another.
         value_kind: ``vst`` or ``counts``; None detects it.
         concentration_in_name: Whether the concentration is part of the metabolite's name; None does so where a
-            treatment comes in several concentrations.
+            treatment comes in several concentrations. False takes wells of a treatment for replicates whatever their
+            dose.
         unmapped_wells: What happens to rows of a matrix that are no well of the plate map: ``refuse`` the batch, or
             ``drop`` them (aligners write every barcode they know).
         limits: See `LandingLimits`.
@@ -59,6 +68,11 @@ class LandingSettings:
     plate_format: PlateFormat | None = None
     well_pattern: re.Pattern[str] | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    factors: tuple[str, ...] = ()
+    ignore_columns: tuple[str, ...] = ()
+    dose_unit: str = ""
+    time_unit: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
     value_kind: ValueKind | None = None
     concentration_in_name: bool | None = None
     unmapped_wells: Literal["refuse", "drop"] = "refuse"

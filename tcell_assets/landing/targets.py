@@ -7,7 +7,8 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
-from tcell_assets.landing.plate_map import COLUMN_SPELLINGS, read_row_wells, recognise_columns, spelling
+from tcell_assets.landing.columns import COLUMN_SPELLINGS, recognise_columns, spelling
+from tcell_assets.landing.plate_map import read_row_wells
 from tcell_assets.landing.problems import SHOWN_PER_KIND, ProblemCollector, quoted
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.tables import UNKNOWN, TextTable, parse_number

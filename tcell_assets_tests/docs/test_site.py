@@ -16,7 +16,7 @@ from tcell_assets.exports.asset_reference import GROUPS, asset_graph_svg, asset_
 from tcell_assets.lake.column_lineage import COLUMN_SOURCES
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
-from tcell_assets.landing.plate_map import COLUMN_SPELLINGS, spelling
+from tcell_assets.landing.columns import COLUMN_SPELLINGS, spelling
 from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings
 from tcell_assets.landing.targets import TARGET_SPELLINGS
 
