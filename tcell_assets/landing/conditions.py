@@ -191,6 +191,8 @@ def _names_always_typed(entries: Sequence[WellEntry], kind: WellType) -> set[str
 def _control_name(entry: WellEntry, settings: LandingSettings) -> str:
     """One name for one control, however it is spelled; a name that only a column of types calls the vehicle stays."""
     name, controls = entry.metabolite, settings.control_names
+    if name in controls:
+        return name
     if name in BLANK_NAMES and entry.is_dmso is None:
         name = entry.solvent if type_of_name(entry.solvent, controls, False) == VEHICLE_CONTROL else ""
         return (
@@ -198,8 +200,6 @@ def _control_name(entry: WellEntry, settings: LandingSettings) -> str:
             if not name
             else _control_name(replace(entry, metabolite=name, is_dmso=True), settings)
         )
-    if name in controls:
-        return name
     for control in controls:
         if type_of_name(name, (control,), True) == VEHICLE_CONTROL:
             return control

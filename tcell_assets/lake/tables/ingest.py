@@ -30,8 +30,28 @@ WELL_METADATA = Table(
         Column(
             "sample_type", "string", "sample, vehicle_control or positive_control, where known", nullable=True
         ),
+        Column("condition", "string", "everything done to the well; wells of one condition are replicates"),
+        Column("compound", "string", "what the doses of a series share; `A + B` for two compounds"),
+        Column(
+            "dose_um",
+            "float64",
+            "dose of the compound in µM; empty for controls and other units",
+            nullable=True,
+        ),
+        Column("dose_written", "string", "dose as the plate map writes it, number and unit", nullable=True),
+        Column(
+            "time_h", "float64", "time of treatment in hours, where the plate map gives it", nullable=True
+        ),
+        Column("cell_line", "string", "cell line or cell type, where the plate map gives it", nullable=True),
+        Column("donor", "string", "donor, where the plate map gives it", nullable=True),
+        Column(
+            "factors", "string", "further factors that screen.yaml declares, `name=value; …`", nullable=True
+        ),
+        Column("context", "string", "the condition without compound and dose; a well and its DMSO share it"),
+        Column("well_type", "string", "sample, vehicle_control, positive_control, untreated or empty"),
     ),
     key=("well_id",),
+    code_version="2",
 )
 
 COUNT_MATRIX = Table(
