@@ -225,7 +225,16 @@ def test_a_label_outside_zero_and_one_is_named(tmp_path: Path, label: str) -> No
     assert f"labels_cls.csv, row 5, column 1 ('x'): holds the label '{label}'" in only_problem_of(folder)
 
 
-@pytest.mark.parametrize("spelling", ["dmso", "DMS0", "Dmso control"])
+@pytest.mark.parametrize("spelling", ["dmso", "Dmso control", "DMSO_0.1%", "Vehicle", "0.1 % DMSO"])
+def test_usual_spellings_of_the_vehicle_are_one_control(tmp_path: Path, spelling: str) -> None:
+    folder = published_folder(tmp_path / "tc1")
+    write_column(folder / "meta_id.csv", [name.replace("DMSO", spelling) for name in METABOLITES])
+    wells = read_batch(folder).wells
+    assert wells["is_dmso"].sum() == 2
+    assert set(wells.loc[wells["is_dmso"], "metabolite"]) == {"DMSO"}
+
+
+@pytest.mark.parametrize("spelling", ["DMS0", "DSMO"])
 def test_without_dmso_the_nearest_spelling_is_named(tmp_path: Path, spelling: str) -> None:
     folder = published_folder(tmp_path / "tc1")
     write_column(folder / "meta_id.csv", [name.replace("DMSO", spelling) for name in METABOLITES])

@@ -30,8 +30,15 @@ WELL_METADATA = Table(
         Column(
             "sample_type", "string", "sample, vehicle_control or positive_control, where known", nullable=True
         ),
-        Column("condition", "string", "everything done to the well; wells of one condition are replicates"),
-        Column("compound", "string", "what the doses of a series share; `A + B` for two compounds"),
+        Column(
+            "condition",
+            "string",
+            "everything done to the well; wells of one condition are replicates",
+            nullable=True,
+        ),
+        Column(
+            "compound", "string", "what the doses of a series share; `A + B` for two compounds", nullable=True
+        ),
         Column(
             "dose_um",
             "float64",
@@ -47,8 +54,18 @@ WELL_METADATA = Table(
         Column(
             "factors", "string", "further factors that screen.yaml declares, `name=value; …`", nullable=True
         ),
-        Column("context", "string", "the condition without compound and dose; a well and its DMSO share it"),
-        Column("well_type", "string", "sample, vehicle_control, positive_control, untreated or empty"),
+        Column(
+            "context",
+            "string",
+            "the condition without compound and dose; a well and its DMSO share it",
+            nullable=True,
+        ),
+        Column(
+            "well_type",
+            "string",
+            "sample, vehicle_control, positive_control, untreated or empty",
+            nullable=True,
+        ),
     ),
     key=("well_id",),
     code_version="2",
