@@ -29,7 +29,13 @@ from tcell_assets.defs.assets.quality import (
 from tcell_assets.defs.assets.report import batch_report, screen_report
 from tcell_assets.defs.assets.scoring import dmso_distances, score_wells
 from tcell_assets.defs.assets.screen import gene_importance_ranking, metabolite_scores
-from tcell_assets.defs.assets.statistics import fit_latent_map, hit_calls, latent_map, phenotype_correlation
+from tcell_assets.defs.assets.statistics import (
+    expression_map,
+    fit_latent_map,
+    hit_calls,
+    latent_map,
+    phenotype_correlation,
+)
 from tcell_assets.defs.io_managers import ParquetIOManager
 from tcell_assets.defs.jobs import JOBS
 from tcell_assets.defs.resources import LandingZone, Storage, TransformerCompute
@@ -54,6 +60,7 @@ ASSETS = (
     design_audit,
     plate_similarity,
     hit_calls,
+    expression_map,
     fit_latent_map,
     latent_map,
     phenotype_correlation,

@@ -80,7 +80,7 @@ def backfill_command(
             click.echo(f"[{number}/{len(chosen)}] {batch}: {state}, {outcomes[-1].seconds:.1f} s")
             if state == "failed":
                 click.echo(detail, err=True)
-        if version and not assets and any(outcome.state == "done" for outcome in outcomes):
+        if not assets and any(outcome.state == "done" for outcome in outcomes):
             outcomes.append(_sum_up(platform))
     _summarize(outcomes)
     if any(outcome.state == "failed" for outcome in outcomes):
@@ -132,7 +132,9 @@ def _model(platform: Platform, named: str) -> str | None:
     models = platform.storage.models()
     if named or models.current():
         return models.resolve(named)
-    click.echo("no model is current yet: batches are ingested and not scored; `tcell train` makes one")
+    click.echo(
+        "no model is current yet: batches are ingested and not scored; `tcell train` makes one of batches with targets"
+    )
     return None
 
 

@@ -64,14 +64,31 @@ def train_command(preset: str, settings: tuple[str, ...], again: bool) -> None:
 
 @click.command("screen", epilog="Example:\n\n  tcell screen")
 def screen_command() -> None:
-    """Sum up metabolites and genes over all scored batches."""
+    """Sum up metabolites and genes over all scored batches.
+
+    Without a model everything that needs none is made: audits, hits in expression, their map and the report. What is
+    left out is named with the reason.
+    """
     from tcell_assets.commands.platform import open_platform
+    from tcell_assets.defs.assets.screen import reason_without_model
 
     with open_platform() as platform:
-        platform.run("screen")
+        result = platform.run("screen")
         lake = platform.storage.lake()
-        for asset in ("metabolite_scores", "gene_importance_ranking"):
-            click.echo(f"{asset}: {lake.path(asset)}")
+        made = {
+            event.asset_key.to_user_string()
+            for event in result.get_asset_materialization_events()
+            if event.asset_key
+        }
+        for asset in ("hit_calls", "metabolite_scores", "gene_importance_ranking", "expression_map"):
+            if asset in made:
+                click.echo(f"{asset}: {lake.path(asset)}")
+        left_out = sorted(set(platform.assets_of("screen")) - made)
+        if left_out:
+            click.echo(f"left out: {', '.join(left_out)}")
+            click.echo(
+                f"because {reason_without_model(platform.storage) or 'its steps were skipped, see the run'}"
+            )
 
 
 @click.command("evaluate", epilog="Example:\n\n  tcell evaluate --scheme leave_metabolite_out")

@@ -59,12 +59,13 @@ def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:
         job=screen_job,
         minimum_interval_seconds=settings.look_every_seconds,
         default_status=running,
-        description="Sums up metabolites and genes when batches were scored and no batch is under way.",
+        description="Sums up metabolites and genes when batches were scored (or, before the first model, ingested) and "
+        "no batch is under way.",
     )
     def screen_tables(context: dg.SensorEvaluationContext, storage: Storage) -> dg.RunRequest | dg.SkipReason:
-        newest = screen_is_behind(storage.lake())
+        newest = screen_is_behind(storage.lake(), storage.models().current())
         if newest is None:
-            return dg.SkipReason("the screen tables are as new as the scored batches, or none is scored")
+            return dg.SkipReason("the screen tables are as new as the batches they sum up, or there is none")
         under_way = batches_under_way(context.instance)
         if under_way:
             return dg.SkipReason(f"waits for {', '.join(sorted(under_way))}")

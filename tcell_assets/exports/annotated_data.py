@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 MAP = "latent_map"
+EXPRESSION_MAP = "expression_map"
 # Of the wells, in this order; a column that two of them have is taken from the first.
-WELL_TABLES = ("well_metadata", "well_qc", "well_predictions", "dmso_distances")
+INGESTED_WELL_TABLES = ("well_metadata", "well_qc")
+WELL_TABLES = (*INGESTED_WELL_TABLES, "well_predictions", "dmso_distances")
 
 
 class ExportError(ValueError):
@@ -38,7 +40,8 @@ def scored_batches(lake: Lake, models: ModelRegistry) -> tuple[str, list[str]]:
     version = models.current()
     if version is None:
         raise ExportError(
-            "no model is current; `tcell train` makes one, then `tcell score` and `tcell screen`"
+            "no model is current; `tcell train` makes one of batches with phenotype scores, then `tcell score` and "
+            "`tcell screen`. `tcell export h5ad` needs no model"
         )
     batches = lake.scored_by("latent_embeddings", version)
     if not batches:
@@ -47,23 +50,27 @@ def scored_batches(lake: Lake, models: ModelRegistry) -> tuple[str, list[str]]:
 
 
 def annotated_screen(lake: Lake, models: ModelRegistry, with_umap: bool = True) -> AnnData:
-    """Return the batches that the current model scored as AnnData.
+    """Return the batches that the current model scored as AnnData, or before the first model all ingested ones.
 
     Args:
         lake: Holds the tables.
         models: Says which model is current, and its genes.
-        with_umap: Whether to compute UMAP coordinates of the latents; needs umap-learn.
+        with_umap: Whether to compute UMAP coordinates of the latents; needs umap-learn. Without a model there are none.
 
     Returns:
         `X` expression, wells × the model's genes, float32; `obs` well metadata, quality, predictions and distances, and
         the hit class of the metabolite where hits are called; `obsm` `X_latent` (32), `X_pca` (2, of the latents) and
-        `X_umap` (2); `var` gene importance; `uns["tcell_assets"]` versions and data hashes, as JSON text.
+        `X_umap` (2); `var` gene importance; `uns["tcell_assets"]` versions and data hashes, as JSON text. Without a
+        model `X` holds the genes that all batches share, `obs` metadata, quality and hit class, and `obsm` `X_pca`
+        principal components of expression.
 
     Raises:
-        ExportError: The current model has scored nothing.
+        ExportError: The current model has scored nothing, or nothing is ingested.
     """
     from anndata import AnnData
 
+    if models.current() is None and not lake.batches("latent_embeddings"):
+        return _screen_without_model(lake)
     version, batches = scored_batches(lake, models)
     genes = [str(gene) for gene in models.manifest(version)["genes"]]
     observed = _observed(lake, batches)
@@ -90,6 +97,42 @@ def annotated_screen(lake: Lake, models: ModelRegistry, with_umap: bool = True) 
     )
 
 
+def _screen_without_model(lake: Lake) -> AnnData:
+    """Expression, metadata, quality and hits of every ingested batch."""
+    from anndata import AnnData
+
+    from tcell_assets.science.screen.expression_map import expression_map
+
+    batches = lake.batches("expression_matrix")
+    if not batches:
+        raise ExportError("no batch is ingested; `tcell ingest` reads the landing zone")
+    observed = _observed(lake, batches, INGESTED_WELL_TABLES)
+    well_ids = observed["well_id"].tolist()
+    expression = pd.concat([lake.expression(batch) for batch in batches], join="inner").loc[well_ids]
+    if lake.exists(EXPRESSION_MAP):
+        known = lake.read(EXPRESSION_MAP, columns=["well_id", "pca_1", "pca_2"])
+        places = known.set_index("well_id").reindex(well_ids)
+    else:
+        places = expression_map(expression, observed.set_index("well_id")["qc_pass"]).coordinates.set_index(
+            "well_id"
+        )
+    return AnnData(
+        X=expression.to_numpy(dtype=np.float32),
+        obs=_plain(observed.set_index("well_id")),
+        var=pd.DataFrame(index=pd.Index(expression.columns.tolist(), name="gene")),
+        obsm={"X_pca": places.to_numpy(dtype=np.float32)},
+        uns={
+            "tcell_assets": {
+                "model_version": "none",
+                "lineage": json.dumps(
+                    _data_versions(lake, batches, (*INGESTED_WELL_TABLES, "expression_matrix")),
+                    sort_keys=True,
+                ),
+            }
+        },
+    )
+
+
 def write_annotated(data: AnnData, path: Path) -> None:
     """Write an `.h5ad` file, whole or not at all.
 
@@ -106,9 +149,9 @@ def write_annotated(data: AnnData, path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _observed(lake: Lake, batches: Sequence[str]) -> pd.DataFrame:
+def _observed(lake: Lake, batches: Sequence[str], tables: Sequence[str] = WELL_TABLES) -> pd.DataFrame:
     joined = pd.DataFrame()
-    for asset in WELL_TABLES:
+    for asset in tables:
         table = pd.concat([lake.read(asset, batch) for batch in batches], ignore_index=True)
         new = [name for name in table.columns if name not in joined.columns]
         joined = table if joined.empty else joined.merge(
@@ -152,11 +195,12 @@ def _importance(lake: Lake, genes: Sequence[str]) -> pd.DataFrame:
     return ranking.set_index("gene").reindex(list(genes))
 
 
-def _data_versions(lake: Lake, batches: Sequence[str]) -> dict[str, dict[str, str]]:
-    return {
-        asset: {batch: lake.lineage(asset, batch).data_version for batch in batches}
-        for asset in (*WELL_TABLES, "expression_matrix", "latent_embeddings")
-    }
+def _data_versions(
+    lake: Lake,
+    batches: Sequence[str],
+    assets: Sequence[str] = (*WELL_TABLES, "expression_matrix", "latent_embeddings"),
+) -> dict[str, dict[str, str]]:
+    return {asset: {batch: lake.lineage(asset, batch).data_version for batch in batches} for asset in assets}
 
 
 def _small_manifest(manifest: dict[str, Any]) -> dict[str, Any]:

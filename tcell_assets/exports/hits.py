@@ -1,16 +1,27 @@
-"""The hit calls that people are shown: one a metabolite, on the model's latent."""
+"""The hit calls that people are shown: one a metabolite, on the most that is known of it."""
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HIT_CALLS = "hit_calls"
-SHOWN_SPACE = "latent"
+# The table holds a call a feature space; the first of these that it has is shown. A screen without a model has no
+# latent, and tables of older versions have no combined list.
+SHOWN_SPACES = ("combined", "latent", "expression")
+
+
+def shown_space(hits: pd.DataFrame) -> str:
+    """Return the feature space whose calls are shown."""
+    present = set(hits["feature_space"])
+    return next((space for space in SHOWN_SPACES if space in present), SHOWN_SPACES[-1])
 
 
 def calls_shown(hits: pd.DataFrame) -> pd.DataFrame:
-    """Return the calls on the latent; the table holds those on expression beside them."""
-    return hits[hits["feature_space"] == SHOWN_SPACE].reset_index(drop=True)
+    """Return the calls that are shown, one row a metabolite."""
+    return hits[hits["feature_space"] == shown_space(hits)].reset_index(drop=True)
 
 
 def class_of_wells(metabolites: pd.Series, hits: pd.DataFrame) -> pd.Series:

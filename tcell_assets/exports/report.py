@@ -35,6 +35,7 @@ HIT_CLASS = "hit_class"
 EVALUATION = "model_evaluation"
 COMPARISON = "model_comparison"
 MAP = "latent_map"
+EXPRESSION_MAP = "expression_map"
 TOP_GENES = 30
 # More points make a page of vector graphics sluggish; a chance sample of the wells still shows the shape.
 MOST_WELLS_DRAWN = 8000
@@ -44,7 +45,7 @@ SECTIONS = (
     ("verdicts", "Verdicts"),
     ("metabolites", "Metabolites"),
     ("plates", "Plates"),
-    ("map", "Latent map"),
+    ("map", "Map of the wells"),
     ("replicates", "Replicates"),
     ("model", "Model"),
     ("genes", "Genes"),
@@ -77,6 +78,11 @@ PLATE_COLUMNS = (
     "batch", "plate", "n_wells", "n_failed", "n_dmso", "median_umi", "dmso_correlation", "z_prime", "morans_i", "flag",
     "flag_reason",
 )  # fmt: skip
+SPACES_IN_WORDS = {
+    "combined": "the combined evidence of several feature sets",
+    "latent": "the model's latent",
+    "expression": "principal components of expression; no model is needed for them",
+}
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,10 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
     if wells is not None:
         drawn = _drawn_wells(wells)
         data["wells"] = _well_data(drawn)
-        data["maps"] = _maps(drawn, latents, read(MAP) if is_screen else None)
+        expression = read(EXPRESSION_MAP) if is_screen else None
+        data["maps"] = _maps(drawn, latents, read(MAP) if is_screen else None) | _expression_map(
+            drawn, expression
+        )
     n_batches = wells["batch"].nunique() if wells is not None else 0
     if hits is not None:
         data["volcano"] = _columns(hits, ["metabolite", "hit_class", "direction", "q_replicate"])
@@ -239,7 +248,8 @@ def _absences(is_screen: bool, n_batches: int) -> dict[str, str]:
         else f"Not shown here: {hits}.",
         "plates": f"No wells to show: needs the table well_metadata, which {_makes('well_metadata')} makes.",
         "map": "No map to show: needs latent_embeddings of at least 3 wells, which "
-        f"{_makes('latent_embeddings')} makes.",
+        + f"{_makes('latent_embeddings')} makes"
+        + (f", or the table {EXPRESSION_MAP}, which {_makes(EXPRESSION_MAP)} makes." if is_screen else "."),
         "replicates": "One batch has no replicates in another: see the screen's report."
         if n_batches == 1
         else f"Needs two batches in the lake; {_makes('well_metadata')} makes them.",
@@ -307,7 +317,7 @@ def _maps(
     wells: pd.DataFrame, latents: pd.DataFrame | None, table: pd.DataFrame | None
 ) -> dict[str, dict[str, Any]]:
     """Coordinates of the wells by kind of map, in the order of `wells`: the lake's, or principal components."""
-    labels = {"pca": "principal components", "umap": "UMAP"}
+    labels = {"pca": "principal components of the latent", "umap": "UMAP of the latent"}
     if table is not None and {"well_id", "pca_1", "pca_2"} <= set(table.columns):
         coordinates = table.set_index("well_id")
     elif latents is not None and len(latents) >= 3:
@@ -329,6 +339,23 @@ def _maps(
         }
         for kind, label in labels.items()
         if f"{kind}_1" in coordinates and coordinates[f"{kind}_1"].notna().any()
+    }
+
+
+def _expression_map(wells: pd.DataFrame, table: pd.DataFrame | None) -> dict[str, dict[str, Any]]:
+    """The map that needs no model, in the order of `wells`; empty before it was made."""
+    if table is None:
+        return {}
+    coordinates = table.set_index("well_id").reindex(wells["well_id"])
+    first, second = (f"{table[f'explained_pca_{number}'].iloc[0]:.0%} of the variance" for number in (1, 2))
+    return {
+        "expression": {
+            "label": "principal components of expression",
+            "x_label": f"expression PC 1 ({first})",
+            "y_label": f"expression PC 2 ({second})",
+            "x": _json(coordinates["pca_1"]),
+            "y": _json(coordinates["pca_2"]),
+        }
     }
 
 
@@ -365,8 +392,8 @@ def _metabolites(hits: pd.DataFrame | None, scores: pd.DataFrame | None, is_scre
         return {
             "table": _shown(hits, TABLES[HIT_CALLS].columns, HIT_COLUMNS, choice=HIT_CLASS),
             "choices": list(dict.fromkeys(hits[HIT_CLASS])),
-            "note": "A hit is a metabolite whose replicates agree beyond chance and position, here in the model's "
-            "latent; the reason stands beside each class.",
+            "note": "A hit is a metabolite whose replicates agree beyond chance and position, here in "
+            f"{SPACES_IN_WORDS[str(hits['feature_space'].iloc[0])]}; the reason stands beside each class.",
         }
     if scores is not None:
         return {

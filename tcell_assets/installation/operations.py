@@ -252,13 +252,22 @@ def decide_training(lake: Lake, models: ModelRegistry) -> TrainingDecision:
     return TrainingDecision(True, difference)
 
 
-def screen_is_behind(lake: Lake) -> int | None:
-    """Return the time (ns) of the newest scored table if a screen table is older or missing, else None."""
+def screen_is_behind(lake: Lake, model_version: str | None = None) -> int | None:
+    """Return the time (ns) of the newest table to sum up if a screen table is older or missing, else None.
+
+    What is summed up are scored batches; before the first model (`model_version` is None) it is what needs none.
+    """
     scored = [lake.path(asset, batch) for asset in SCORED_TABLES for batch in lake.batches(asset)]
-    if not scored:
+    if not scored and model_version is not None:
         return None
-    newest = max(path.stat().st_mtime for path in scored)
-    screen_tables = [lake.path(asset) for asset in ("metabolite_scores", "gene_importance_ranking")]
+    sums = ("metabolite_scores", "gene_importance_ranking") if scored else ("hit_calls", "expression_map")
+    summed = scored or [
+        lake.path("adjusted_expression", batch) for batch in lake.batches("adjusted_expression")
+    ]
+    if not summed:
+        return None
+    newest = max(path.stat().st_mtime for path in summed)
+    screen_tables = [lake.path(asset) for asset in sums]
     if all(path.exists() and path.stat().st_mtime >= newest for path in screen_tables):
         return None
     return int(newest * 1e9)

@@ -80,8 +80,8 @@ def test_the_file_says_which_model_and_which_data(screened: Platform, opened: An
     assert hashes["expression_matrix"]["tc2"] == lake.lineage("expression_matrix", "tc2").data_version
 
 
-def test_without_a_model_there_is_nothing_to_export(empty: Platform) -> None:
-    with pytest.raises(ExportError, match="tcell train"):
+def test_before_anything_is_ingested_there_is_nothing_to_export(empty: Platform) -> None:
+    with pytest.raises(ExportError, match="tcell ingest"):
         annotated_screen(empty.storage.lake(), empty.storage.models())
 
 

@@ -11,7 +11,6 @@ from tcell_assets.defs.assets.model import MODEL
 from tcell_assets.defs.assets.model_input import load_fit, scoring_input
 from tcell_assets.defs.assets.scoring import SCORING
 from tcell_assets.defs.assets.screen import (
-    HIT_CLASS_SPACE,
     SCREEN,
     require_model,
     scored_with_one_model,
@@ -194,6 +193,7 @@ def hit_drivers(
     hit_calls: Frame,
 ) -> dg.MaterializeResult[Any]:
     """The genes with the largest mean attribution in the wells of each hit."""
+    from tcell_assets.exports.hits import calls_shown
     from tcell_assets.science.screen.hit_drivers import hit_drivers as drivers_of_hits
 
     lineage, scored = scored_with_one_model(context, storage, "gene_attributions")
@@ -204,7 +204,7 @@ def hit_drivers(
             f"the batches explain different heads ({', '.join(heads)}). Run the attribute job for all with one head.",
             allow_retries=False,
         )
-    hits = hit_calls[hit_calls["feature_space"] == HIT_CLASS_SPACE]
+    hits = calls_shown(hit_calls)
     drivers = drivers_of_hits(
         stacked(gene_attributions, scored).set_index("well_id"),
         stacked(well_metadata, scored),

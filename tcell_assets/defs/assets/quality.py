@@ -1,6 +1,6 @@
 """Can these wells and this layout be trusted: quality control, position, design and swap audits, adjustment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
@@ -301,18 +301,24 @@ def plate_maps(
             description="No variable of the screen can be predicted from the plate position alone.",
         )
     ],
+    deps=["expression_matrix"],
     **table_arguments("screen_position_audit"),
 )
 def screen_position_audit(
+    storage: Storage,
     well_metadata: Mapping[str, Frame],
     well_qc: Mapping[str, Frame],
     latent_embeddings: Mapping[str, Frame],
 ) -> dg.MaterializeResult:
-    """The screen's verdict: what plate, row and column alone predict over all batches, latents included."""
+    """The screen's verdict: what plate, row and column alone predict over all batches, latents included.
+
+    Before a model has embedded any batch the first principal components of expression stand in for the latents.
+    """
     import pandas as pd
 
     from tcell_assets.science.plates.audit_variables import (
         audited_depth,
+        audited_expression,
         audited_latents,
         audited_targets,
         usable_rows,
@@ -326,6 +332,8 @@ def screen_position_audit(
     if latent_embeddings:
         latents = pd.concat(latent_embeddings.values(), ignore_index=True)
         variables = variables.join(usable_rows(audited_latents(latents), quality))
+    else:
+        variables = variables.join(audited_expression(_usable_expression(storage, well_metadata, quality)))
     audit = audit_position(variables, wells)
     return table_result(
         "screen_position_audit",
@@ -397,15 +405,24 @@ def design_audit(well_metadata: Mapping[str, Frame]) -> dg.MaterializeResult:
             description="Every plate resembles its own batch more than another.",
         )
     ],
+    deps=["expression_matrix"],
     **table_arguments("plate_similarity"),
 )
 def plate_similarity(
-    well_metadata: Mapping[str, Frame], well_qc: Mapping[str, Frame]
+    storage: Storage, well_metadata: Mapping[str, Frame], well_qc: Mapping[str, Frame]
 ) -> dg.MaterializeResult:
-    """Correlation of every pair of plate maps; plates that resemble the other batch may have been swapped."""
+    """Correlation of every pair of plate maps; plates that resemble the other batch may have been swapped.
+
+    The maps are those of the scores, without scores those of depth, and without counts those of expression.
+    """
     import pandas as pd
 
-    from tcell_assets.science.plates.audit_variables import audited_depth, audited_targets, usable_rows
+    from tcell_assets.science.plates.audit_variables import (
+        audited_depth,
+        audited_expression,
+        audited_targets,
+        usable_rows,
+    )
     from tcell_assets.science.plates.plate_similarity import plate_similarity as compare_plates
     from tcell_assets.science.plates.plate_similarity import suspected_swaps
 
@@ -413,6 +430,8 @@ def plate_similarity(
     quality = pd.concat(well_qc.values(), ignore_index=True)
     targets = usable_rows(audited_targets(wells), quality).drop(columns="is_activated", errors="ignore")
     maps = targets if targets.shape[1] else audited_depth(quality)
+    if not maps.shape[1]:
+        maps = audited_expression(_usable_expression(storage, well_metadata, quality))
     similarity = compare_plates(maps, wells)
     swaps = suspected_swaps(similarity)
     pairs = {frozenset(swap.plates) for swap in swaps}
@@ -434,6 +453,16 @@ def plate_similarity(
             )
         ],
     )
+
+
+def _usable_expression(storage: Storage, batches: Collection[str], quality: "pd.DataFrame") -> "pd.DataFrame":
+    """Expression of the usable wells of these batches, their shared genes; read only where nothing else is known."""
+    import pandas as pd
+
+    from tcell_assets.science.plates.audit_variables import usable_rows
+
+    tables = [storage.lake().expression(batch) for batch in sorted(batches)]
+    return usable_rows(pd.concat(tables, join="inner"), quality)
 
 
 def position_check(asset: str, audit: "pd.DataFrame") -> dg.AssetCheckResult:

@@ -1,6 +1,6 @@
 """What the whole screen says: metabolites and genes over all batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
@@ -8,6 +8,7 @@ import dagster as dg
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.metadata import preview, table_arguments, table_result
 from tcell_assets.defs.resources import Storage
+from tcell_assets.lake.tables.columns import TARGET_COLUMNS
 from tcell_assets.lake.store import Lineage
 
 if TYPE_CHECKING:
@@ -16,13 +17,11 @@ if TYPE_CHECKING:
 SCREEN = "screen"
 OWNERS = ["team:screening"]
 
-# The feature space whose calls a metabolite's class and rank are taken from.
-HIT_CLASS_SPACE = "latent"
-
 
 @dg.asset(
     group_name=SCREEN,
     owners=OWNERS,
+    output_required=False,
     **table_arguments("metabolite_scores"),
 )
 def metabolite_scores(
@@ -32,16 +31,19 @@ def metabolite_scores(
     well_predictions: Mapping[str, Frame],
     dmso_distances: Mapping[str, Frame],
     hit_calls: Frame,
-) -> dg.MaterializeResult[Any]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """Mean, standard deviation and number of each metabolite's distances and predicted activation, best hit first.
 
     Where no metabolite has replicates that can be compared, the mean distance to DMSO ranks instead, and says so.
     """
+    from tcell_assets.exports.hits import calls_shown
     from tcell_assets.science.screen.metabolite_scores import score_metabolites
 
+    if is_left_out(context, storage):
+        return
     lineage, scored = scored_with_one_model(context, storage, "dmso_distances")
     require_model(storage, "hit_calls", [None], lineage.model_version)
-    hits = hit_calls[hit_calls["feature_space"] == HIT_CLASS_SPACE]
+    hits = calls_shown(hit_calls)
     comparable = bool(hits["p_replicate"].notna().any())
     if not comparable:
         context.log.warning(
@@ -56,7 +58,7 @@ def metabolite_scores(
         usable=distances.set_index("well_id")["qc_pass"],
         hits=hits if comparable else None,
     )
-    return table_result(
+    yield table_result(
         "metabolite_scores",
         scores.assign(
             hit_class=scores["metabolite"].map(hits.set_index("metabolite")["hit_class"]),
@@ -72,17 +74,20 @@ def metabolite_scores(
 @dg.asset(
     group_name=SCREEN,
     owners=OWNERS,
+    output_required=False,
     **table_arguments("gene_importance_ranking"),
 )
 def gene_importance_ranking(
     context: dg.AssetExecutionContext, storage: Storage, gene_importance: Mapping[str, Frame]
-) -> dg.MaterializeResult[Any]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """The well-weighted mean of the batches' gene importance: the published global formula."""
     from tcell_assets.science.model.gene_importance import rank_genes
 
+    if is_left_out(context, storage):
+        return
     lineage, scored = scored_with_one_model(context, storage, "gene_importance")
     ranking = rank_genes({batch: gene_importance[batch] for batch in scored})
-    return table_result(
+    yield table_result(
         "gene_importance_ranking",
         ranking,
         {
@@ -93,6 +98,47 @@ def gene_importance_ranking(
         model_version=lineage.model_version,
         training_batches=lineage.training_batches,
     )
+
+
+def reason_without_model(storage: Storage) -> str | None:
+    """Return why tables that rest on a model cannot be made, or None where a model is current or has scored a batch."""
+    lake = storage.lake()
+    if storage.models().current() is not None or lake.batches("latent_embeddings"):
+        return None
+    known = [lake.read("well_metadata", batch, [*TARGET_COLUMNS]) for batch in lake.batches("well_metadata")]
+    if any(targets.notna().any(axis=None) for targets in known):
+        return "no model is trained yet; `tcell train` makes one, `tcell score` uses it"
+    return (
+        "there is no model, and no batch has phenotype scores to train one on "
+        "(targets.csv with tscore, cytotrace, pseudotime, is_activated)"
+    )
+
+
+def is_left_out(context: dg.AssetExecutionContext, storage: Storage) -> bool:
+    """Return whether a table that rests on a model is left out of this run, and say so in its log."""
+    reason = reason_without_model(storage)
+    if reason is not None:
+        context.log.warning(f"left out: {reason}")
+    return reason is not None
+
+
+def batches_to_sum_up(
+    context: dg.AssetExecutionContext, storage: Storage, scored_table: str, ingested_table: str
+) -> tuple[Lineage | None, list[str]]:
+    """Return the batches that one model scored with the lineage of one; without a model, all ingested batches.
+
+    Raises:
+        dagster.Failure: Nothing is ingested, or a model is there and has scored nothing; see `scored_with_one_model`.
+    """
+    if reason_without_model(storage) is None:
+        return scored_with_one_model(context, storage, scored_table)
+    ingested = storage.lake().batches(ingested_table)
+    if not ingested:
+        raise dg.Failure(
+            f"{ingested_table}: no batch is there. Run the ingest job for the batches first.",
+            allow_retries=False,
+        )
+    return None, ingested
 
 
 def scored_with_one_model(

@@ -7,9 +7,11 @@ import dagster as dg
 from pydantic import Field
 
 from tcell_assets.defs.assets.screen import (
-    HIT_CLASS_SPACE,
     OWNERS,
     SCREEN,
+    batches_to_sum_up,
+    is_left_out,
+    reason_without_model,
     require_model,
     scored_with_one_model,
     stacked,
@@ -102,27 +104,31 @@ def hit_calls(
     """Call hits on the latent and on principal components of expression, adjusted for position and as measured."""
     import pandas as pd
 
+    from tcell_assets.exports.hits import calls_shown
     from tcell_assets.science.screen.hit_calling import HIT_CLASSES, HitRule, call_hits
     from tcell_assets.science.screen.principal_components import principal_component_features
 
-    lineage, scored = scored_with_one_model(context, storage, "adjusted_embeddings")
-    require_model(storage, "latent_embeddings", scored, lineage.model_version)
-    wells = stacked(well_metadata, scored)
-    usable = stacked(well_qc, scored).set_index("well_id")["qc_pass"]
+    lineage, batches = batches_to_sum_up(context, storage, "adjusted_embeddings", "adjusted_expression")
+    version = None if lineage is None else lineage.model_version
+    wells = stacked(well_metadata, batches)
+    usable = stacked(well_qc, batches).set_index("well_id")["qc_pass"]
 
     def components(expression: Mapping[str, Frame]) -> "pd.DataFrame":
-        shared = stacked(expression, scored, join="inner").set_index("well_id")
+        shared = stacked(expression, batches, join="inner").set_index("well_id")
         return principal_component_features(
             shared, count=config.principal_components, usable=usable, seed=config.seed
         )
 
-    features = {
-        "latent": tuple(
-            stacked(tables, scored)[["well_id", *LATENT_COLUMNS]]
+    features = {}
+    if lineage is None:
+        context.log.warning(f"no calls on the latent: {reason_without_model(storage)}")
+    else:
+        require_model(storage, "latent_embeddings", batches, version)
+        features["latent"] = tuple(
+            stacked(tables, batches)[["well_id", *LATENT_COLUMNS]]
             for tables in (adjusted_embeddings, latent_embeddings)
-        ),
-        "expression": (components(adjusted_expression), components(expression_matrix)),
-    }
+        )
+    features["expression"] = (components(adjusted_expression), components(expression_matrix))
     rule = HitRule(**config.model_dump(exclude={"principal_components"}))
     calls = pd.concat(
         [
@@ -130,31 +136,35 @@ def hit_calls(
             for space, (adjusted, unadjusted) in features.items()
         ],
         ignore_index=True,
-    ).assign(model_version=lineage.model_version)
-    in_latent = calls[calls["feature_space"] == HIT_CLASS_SPACE]
-    compared = int(in_latent["p_replicate"].notna().sum())
+    ).assign(model_version=version)
+    shown = calls_shown(calls)
+    compared = int(shown["p_replicate"].notna().sum())
+    is_hit = calls["hit_class"].isin(HIT_CLASSES)
     return table_result(
         "hit_calls",
         calls,
         {
-            "batches": ", ".join(scored),
-            "hits_latent": int(in_latent["hit_class"].isin(HIT_CLASSES).sum()),
-            "hits_both": _hits_in_both(calls[calls["hit_class"].isin(HIT_CLASSES)]),
-            **{f"latent_{name}": int(count) for name, count in in_latent["hit_class"].value_counts().items()},
+            "batches": ", ".join(batches),
+            **{
+                f"hits_{space}": int(count)
+                for space, count in is_hit.groupby(calls["feature_space"]).sum().items()
+            },
+            **({} if lineage is None else {"hits_both": _hits_in_both(calls[is_hit])}),
+            **{str(name): int(count) for name, count in shown["hit_class"].value_counts().items()},
             "preview": preview(
-                in_latent[["rank", "metabolite", "hit_class", "q_replicate", "direction", "reason"]], 20
+                shown[["rank", "metabolite", "hit_class", "q_replicate", "direction", "reason"]], 20
             ),
         },
-        model_version=lineage.model_version,
-        training_batches=lineage.training_batches,
+        model_version=version,
+        training_batches=None if lineage is None else lineage.training_batches,
         check_results=[
             dg.AssetCheckResult(
                 asset_key="hit_calls",
                 check_name=HITS_CHECK,
                 passed=compared > 0,
                 severity=dg.AssetCheckSeverity.WARN,
-                description=f"{compared} of {len(in_latent)} metabolites have usable replicates in different "
-                f"{'batches' if config.replicate_unit == 'batch' else 'plates'} of {', '.join(scored)}"
+                description=f"{compared} of {len(shown)} metabolites have usable replicates in different "
+                f"{'batches' if config.replicate_unit == 'batch' else 'plates'} of {', '.join(batches)}"
                 + ("" if compared else "; nothing can be called, every metabolite is inconclusive"),
             )
         ],
@@ -180,6 +190,8 @@ def fit_latent_map(
     """Fit the map on the batches the model was trained on, so that a new batch does not move it."""
     from tcell_assets.science.screen.latent_map import fit_latent_map as fit_map
 
+    if is_left_out(context, storage):
+        return
     lineage, scored = scored_with_one_model(context, storage, "latent_embeddings")
     trained_on = [batch for batch in scored if batch in (lineage.training_batches or {})] or scored
     quality = stacked(well_qc, trained_on)
@@ -208,7 +220,42 @@ def fit_latent_map(
         )
 
 
-@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("latent_map"))
+@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("expression_map"))
+def expression_map(
+    context: dg.AssetExecutionContext,
+    storage: Storage,
+    well_metadata: Mapping[str, Frame],
+    well_qc: Mapping[str, Frame],
+    adjusted_expression: Mapping[str, Frame],
+    hit_calls: Frame,
+) -> dg.MaterializeResult[Any]:
+    """Place every well on two principal components of adjusted expression; no model is needed."""
+    from tcell_assets.exports.hits import class_of_wells
+    from tcell_assets.science.screen.expression_map import expression_map as map_expression
+
+    _, batches = batches_to_sum_up(context, storage, "latent_embeddings", "adjusted_expression")
+    quality = stacked(well_qc, batches)[["well_id", "qc_pass"]]
+    shared = stacked(adjusted_expression, batches, join="inner").set_index("well_id")
+    fitted = map_expression(shared, quality.set_index("well_id")["qc_pass"])
+    wells = stacked(well_metadata, batches)[["well_id", "batch", "plate", "metabolite", "is_dmso"]]
+    wells = wells.assign(hit_class=class_of_wells(wells["metabolite"], hit_calls).where(~wells["is_dmso"]))
+    table = wells.merge(fitted.coordinates, on="well_id", validate="one_to_one").merge(
+        quality, on="well_id", validate="one_to_one"
+    )
+    first, second = fitted.explained
+    return table_result(
+        "expression_map",
+        table.assign(explained_pca_1=first, explained_pca_2=second)[
+            [column.name for column in TABLES["expression_map"].columns]
+        ],
+        {
+            "batches": ", ".join(batches),
+            "explained": f"{first:.0%} and {second:.0%} of the variance of expression",
+        },
+    )
+
+
+@dg.asset(group_name=SCREEN, owners=OWNERS, output_required=False, **table_arguments("latent_map"))
 def latent_map(
     context: dg.AssetExecutionContext,
     storage: Storage,
@@ -218,12 +265,15 @@ def latent_map(
     latent_map_axes: Frame,
     latent_map_reference: Frame,
     hit_calls: Frame,
-) -> dg.MaterializeResult[Any]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """Project every scored well into the fitted map."""
     import pandas as pd
 
+    from tcell_assets.exports.hits import class_of_wells
     from tcell_assets.science.screen.latent_map import LatentMap, project
 
+    if is_left_out(context, storage):
+        return
     lineage, scored = scored_with_one_model(context, storage, "latent_embeddings")
     for asset in ("latent_map_axes", "latent_map_reference", "hit_calls"):
         require_model(storage, asset, [None], lineage.model_version)
@@ -238,9 +288,8 @@ def latent_map(
         reference=latent_map_reference.drop(columns="model_version").dropna(axis="columns", how="all"),
     )
     coordinates = project(fitted, stacked(latent_embeddings, scored))
-    hits = hit_calls[hit_calls["feature_space"] == HIT_CLASS_SPACE].set_index("metabolite")["hit_class"]
     wells = stacked(well_metadata, scored)[["well_id", "batch", "plate", "metabolite", "is_dmso"]]
-    wells = wells.assign(hit_class=wells["metabolite"].map(hits).where(~wells["is_dmso"]))
+    wells = wells.assign(hit_class=class_of_wells(wells["metabolite"], hit_calls).where(~wells["is_dmso"]))
     predicted = ["pred_tscore", "pred_cytotrace", "pred_pseudotime", "activation_probability", "qc_pass"]
     table = wells.merge(coordinates, on="well_id", validate="one_to_one").merge(
         stacked(well_predictions, scored)[["well_id", *predicted]], on="well_id", validate="one_to_one"
@@ -249,7 +298,7 @@ def latent_map(
         is_reference=table["well_id"].isin(latent_map_reference["well_id"]),
         model_version=lineage.model_version,
     )
-    return table_result(
+    yield table_result(
         "latent_map",
         TABLES["latent_map"].with_absent_columns(table),
         {
@@ -263,7 +312,7 @@ def latent_map(
     )
 
 
-@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("phenotype_correlation"))
+@dg.asset(group_name=SCREEN, owners=OWNERS, output_required=False, **table_arguments("phenotype_correlation"))
 def phenotype_correlation(
     context: dg.AssetExecutionContext,
     config: CorrelationConfig,
@@ -272,16 +321,18 @@ def phenotype_correlation(
     dmso_distances: Mapping[str, Frame],
     latent_embeddings: Mapping[str, Frame],
     hit_calls: Frame,
-) -> dg.MaterializeResult[Any]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """Correlate distances, direction and latent coordinates with the scores, as measured and adjusted."""
     from tcell_assets.science.screen.phenotype_correlation import phenotype_correlation as correlate
 
+    if is_left_out(context, storage):
+        return
     lineage, scored = scored_with_one_model(context, storage, "dmso_distances")
     require_model(storage, "latent_embeddings", scored, lineage.model_version)
     require_model(storage, "hit_calls", [None], lineage.model_version)
     wells = stacked(well_metadata, scored)
     distances = stacked(dmso_distances, scored)
-    direction = hit_calls[hit_calls["feature_space"] == HIT_CLASS_SPACE].set_index("metabolite")["direction"]
+    direction = hit_calls[hit_calls["feature_space"] == "latent"].set_index("metabolite")["direction"]
     quantities = distances[["well_id", "euclidean", "cosine", "cosine_centered"]].assign(
         direction=distances["metabolite"].map(direction).where(~distances["is_dmso"])
     )
@@ -298,7 +349,7 @@ def phenotype_correlation(
         seed=config.seed,
     )
     named = correlations[~correlations["quantity"].isin(LATENT_COLUMNS)]
-    return table_result(
+    yield table_result(
         "phenotype_correlation",
         correlations.assign(model_version=lineage.model_version),
         {

@@ -112,9 +112,35 @@ HIT_CALLS = Table(
         Column("q_null_unadjusted", "float64", f"q_null {_UNADJUSTED}", nullable=True),
         Column("p_replicate_unadjusted", "float64", f"p_replicate {_UNADJUSTED}", nullable=True),
         Column("q_replicate_unadjusted", "float64", f"q_replicate {_UNADJUSTED}", nullable=True),
-        MODEL_VERSION,
+        Column(
+            "model_version",
+            "string",
+            "version of the model that made the latent; empty without one",
+            nullable=True,
+        ),
     ),
     key=("feature_space", "metabolite"),
+    partitioned=False,
+)
+
+EXPRESSION_MAP = Table(
+    asset="expression_map",
+    made_by=SCREEN,
+    description="Every well on the first two principal components of adjusted expression; a map that needs no model.",
+    columns=(
+        WELL_ID,
+        Column("batch", "string", "screening batch"),
+        Column("plate", "string", "plate within the batch"),
+        Column("metabolite", "string", "treatment as written on the plate map"),
+        Column("is_dmso", "bool", "vehicle control"),
+        Column("hit_class", "string", "class of the metabolite; empty for DMSO", nullable=True),
+        Column("pca_1", "float64", "first principal component of adjusted expression"),
+        Column("pca_2", "float64", "second principal component of adjusted expression"),
+        Column("explained_pca_1", "float64", "share of variance of pca_1, the same in every row"),
+        Column("explained_pca_2", "float64", "share of variance of pca_2, the same in every row"),
+        Column("qc_pass", "bool", "usable; other wells are projected and not fitted on"),
+    ),
+    key=("well_id",),
     partitioned=False,
 )
 

@@ -57,12 +57,15 @@ def plate_similarity(
 
     Returns:
         One row per pair of plates: `plate_a, plate_b` (as `<batch>_<plate>`), `batch_a, batch_b`, `n_wells` in common,
-        `correlation`: the median over variables of Pearson's r, missing where it cannot be computed.
+        `correlation`: the median over variables of Pearson's r, missing where it cannot be computed. No row where
+        there is no variable or no well.
 
     Raises:
         ValueError: a well has no row in `wells`.
     """
     thresholds = thresholds or SwapThresholds()
+    if values.empty:
+        return pd.DataFrame(columns=["plate_a", "plate_b", "batch_a", "batch_b", "n_wells", "correlation"])
     layout = rows_for_wells(wells, values.index, "wells")
     plate = layout["batch"] + "_" + layout["plate"]
     batch_of = dict(zip(plate, layout["batch"], strict=True))
