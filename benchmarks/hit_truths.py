@@ -41,7 +41,6 @@ class HitTruth:
         position: Size of the row and column effects, in standard deviations of the noise.
         strength: Scale of the effects; 1 is where the rule on 20 components finds about two thirds (shared) or a third
             (own) at 256 genes.
-        null_conditions: Unused wells stay in; kept for layouts with fewer metabolites than wells.
     """
 
     effects: Effects = "shared"
@@ -160,8 +159,8 @@ def _effects(truth: HitTruth, is_active: np.ndarray, random: np.random.Generator
             effects[metabolite] = amount * random.choice([-1.0, 1.0], size=len(chosen)) @ programmes[chosen]
     elif truth.effects == "own":
         for metabolite, amount in zip(active, size, strict=True):
-            chosen = random.random(truth.genes) < 0.1
-            effects[metabolite, chosen] = amount * 0.9 * random.normal(size=int(chosen.sum()))
+            moved = np.flatnonzero(random.random(truth.genes) < 0.1)
+            effects[metabolite, moved] = amount * 0.9 * random.normal(size=len(moved))
     return effects
 
 

@@ -8,8 +8,8 @@ import dagster as dg
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.metadata import preview, table_arguments, table_result
 from tcell_assets.defs.resources import Storage
-from tcell_assets.lake.tables.columns import TARGET_COLUMNS
 from tcell_assets.lake.store import Lineage
+from tcell_assets.lake.tables.columns import TARGET_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
