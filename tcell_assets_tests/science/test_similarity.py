@@ -93,10 +93,10 @@ def test_the_null_is_every_pair_of_different_compounds_at_other_positions() -> N
         if compounds[a] != compounds[b] and not positions[a] & positions[b]
     ]
     assert found.n_null == len(null)
-    for row in found.neighbours.itertuples():
-        a, b = int(str(row.condition)[1:]), int(str(row.neighbour)[1:])
-        assert row.cosine == pytest.approx(cosine[a, b])
-        assert row.p == pytest.approx(
+    for row in found.neighbours.to_dict("records"):
+        a, b = int(row["condition"][1:]), int(row["neighbour"][1:])
+        assert row["cosine"] == pytest.approx(cosine[a, b])
+        assert row["p"] == pytest.approx(
             (1 + sum(value >= cosine[a, b] - 1e-12 for value in null)) / (1 + len(null))
         )
 
