@@ -78,7 +78,7 @@ def test_effect_and_moderated_t_are_those_of_the_published_formulas(seed: int) -
     expression, wells = _screen(seed)
     effect, t = _by_the_published_formulas(expression, wells)
     signatures = fit_signatures(expression, wells)
-    assert np.isfinite(signatures.prior.degrees_of_freedom)
+    assert np.isfinite(signatures.priors[""].degrees_of_freedom)
     np.testing.assert_allclose(signatures.effect, effect, rtol=0, atol=1e-8)
     np.testing.assert_allclose(signatures.moderated_t, t, rtol=0, atol=1e-8)
 
@@ -133,6 +133,34 @@ def test_a_condition_on_a_plate_of_its_own_without_dmso_has_no_effect_to_show() 
     assert np.isnan(signatures.effect[row]).all()
     others = np.delete(signatures.moderated_t, row, axis=0)
     assert np.isfinite(others).all()
+
+
+def test_conditions_are_compared_with_the_dmso_wells_of_their_own_context() -> None:
+    """Six hours and 24 hours of treatment: each as if the other had not been in the screen."""
+    parts = [_screen(seed) for seed in (11, 12)]
+    for hours, (expression, wells) in zip(("6 h", "24 h"), parts, strict=True):
+        wells["well_id"] = hours + wells["well_id"]
+        expression.index = pd.Index(wells["well_id"])
+        treated = ~wells["is_dmso"]
+        wells.loc[treated, "metabolite"] += " " + hours
+        wells["context"] = hours
+    both = pd.concat([expression for expression, _ in parts])
+    wells_of_both = pd.concat([wells for _, wells in parts], ignore_index=True)
+    together = fit_signatures(both, wells_of_both, context="context")
+    for expression, wells in parts:
+        alone = fit_signatures(expression, wells)
+        rows = together.conditions["condition"].isin(alone.conditions["condition"]).to_numpy()
+        np.testing.assert_allclose(together.moderated_t[rows], alone.moderated_t, rtol=1e-9)
+
+
+def test_a_context_without_dmso_has_no_effect_to_show() -> None:
+    expression, wells = _screen(13)
+    wells["context"] = np.where(wells["metabolite"].isin(["m01", "m02"]), "late", "early")
+    signatures = fit_signatures(expression, wells, context="context")
+    late = signatures.conditions["condition"].isin(["m01", "m02"]).to_numpy()
+    assert np.isnan(signatures.moderated_t[late]).all()
+    assert np.isfinite(signatures.moderated_t[~late]).all()
+    assert np.isnan(signatures.p_values()[late]).all()
 
 
 def test_wells_that_failed_count_nowhere() -> None:

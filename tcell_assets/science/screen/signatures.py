@@ -36,33 +36,27 @@ class Signatures:
     """Every condition's signature.
 
     Attributes:
-        conditions: `condition, n_wells, standard_error_factor`: the standard error of a gene's effect is
-            this factor times the gene's (moderated) standard deviation; NaN where plates cannot be told from the
-            condition, so that no effect can be estimated.
+        conditions: `condition, n_wells, n_dmso, standard_error_factor, degrees_of_freedom`: the standard error of a
+            gene's effect is the factor times the gene's moderated standard deviation, NaN where plates cannot be told
+            from the condition or there is no DMSO to compare it with; the degrees of freedom are the moderated t's.
         genes: Columns of the matrices.
         effect: (conditions, genes), in the unit of the expression (log2 of VST): condition − DMSO, plates as blocks.
         moderated_t: (conditions, genes).
-        degrees_of_freedom: Of the moderated t, one number for all genes.
-        residual_degrees_of_freedom: Of the genes' own variances.
-        prior: What the variances are shrunk towards.
-        n_dmso: DMSO wells.
+        priors: What the variances are shrunk towards, by context.
     """
 
     conditions: pd.DataFrame
     genes: tuple[str, ...]
     effect: np.ndarray
     moderated_t: np.ndarray
-    degrees_of_freedom: float
-    residual_degrees_of_freedom: int
-    prior: VariancePrior
-    n_dmso: int
+    priors: dict[str, VariancePrior]
 
     def p_values(self, rows: slice = slice(None)) -> np.ndarray:
         """Two-sided p of the moderated t, (conditions, genes) of these rows."""
         t = np.abs(self.moderated_t[rows])
-        if np.isinf(self.degrees_of_freedom):
-            return np.asarray(2.0 * special.ndtr(-t))
-        return np.asarray(2.0 * special.stdtr(self.degrees_of_freedom, -t))
+        free = self.conditions["degrees_of_freedom"].to_numpy()[rows, None]
+        with_t = 2.0 * special.stdtr(np.where(np.isfinite(free), free, 1.0), -t)
+        return np.where(np.isinf(free), 2.0 * special.ndtr(-t), with_t)
 
     def tables(self, conditions_at_once: int = 200) -> Iterator[pd.DataFrame]:
         """Yield the signatures as long tables, a block of conditions at a time.
@@ -92,6 +86,7 @@ def fit_signatures(
     wells: pd.DataFrame,
     *,
     condition: str = "metabolite",
+    context: str | None = None,
     usable: pd.Series | None = None,
 ) -> Signatures:
     """Fit the signature of every condition.
@@ -105,12 +100,16 @@ def fit_signatures(
 
     Args:
         expression: Index `well_id`, one column a gene, variance-stabilised, adjusted for position as for hits.
-        wells: `well_id, batch, plate, is_dmso` and the column named by `condition`, of at least these wells.
+        wells: `well_id, batch, plate, is_dmso` and the columns named by `condition` and `context`, of at least these
+            wells.
         condition: Column that says what was done to a well; DMSO wells are one condition whatever stands there.
+        context: Column that says which DMSO wells a well may be compared with (time, cell line, donor); a model of
+            its own is fitted in each context. None: all wells share one.
         usable: Booleans indexed by `well_id`; wells marked False count nowhere.
 
     Returns:
-        Conditions sorted by name; DMSO itself has no row.
+        Conditions sorted by name; DMSO itself has no row. A condition whose context has no usable DMSO well, or whose
+        plates cannot be told from it, is NaN throughout.
 
     Raises:
         ValueError: There is no usable DMSO or treated well, a value is not finite, or nothing is left to estimate a
@@ -124,50 +123,72 @@ def fit_signatures(
         raise ValueError("signatures: no usable DMSO well; they are what every condition is compared with")
     if is_dmso.all():
         raise ValueError("signatures: no usable treated well")
+    genes = tuple(str(gene) for gene in expression.columns)
+    contexts = (
+        metadata[context].fillna("").to_numpy(dtype=str) if context else np.full(len(metadata), "", dtype=str)
+    )
+    parts = [
+        _fit_context(name, metadata[contexts == name], values[contexts == name], condition, genes)
+        for name in np.unique(contexts)
+        if not is_dmso[contexts == name].all()
+    ]
+    table = pd.concat([part.conditions for part in parts], ignore_index=True)
+    order = np.argsort(table["condition"].to_numpy(dtype=str), kind="stable")
+    return Signatures(
+        conditions=table.iloc[order].reset_index(drop=True),
+        genes=genes,
+        effect=np.vstack([part.effect for part in parts])[order],
+        moderated_t=np.vstack([part.moderated_t for part in parts])[order],
+        priors={name: prior for part in parts for name, prior in part.priors.items()},
+    )
+
+
+def _fit_context(
+    context: str, metadata: pd.DataFrame, values: np.ndarray, condition: str, genes: tuple[str, ...]
+) -> Signatures:
+    """Fit the wells that share their DMSO wells."""
+    is_dmso = metadata["is_dmso"].to_numpy(dtype=bool)
     names, of_treated = np.unique(metadata.loc[~is_dmso, condition].to_numpy(dtype=str), return_inverse=True)
+    conditions = pd.DataFrame(
+        {
+            "condition": names.astype(object),
+            "n_wells": np.bincount(of_treated, minlength=len(names)).astype(np.int32),
+            "n_dmso": np.int32(is_dmso.sum()),
+        }
+    )
+    effect = np.full((len(names), len(genes)), np.nan)
+    if not is_dmso.any():
+        unknown = conditions.assign(standard_error_factor=np.nan, degrees_of_freedom=np.nan)
+        return Signatures(unknown, genes, effect, effect.copy(), {})
     group = np.zeros(len(metadata), dtype=np.intp)
     group[~is_dmso] = of_treated + 1
     plate = pd.factorize(metadata["batch"].astype(str) + "_" + metadata["plate"].astype(str))[0]
     design = _BlockDesign(group, plate)
-    if design.residual_degrees_of_freedom < 1:
+    free = design.residual_degrees_of_freedom
+    if free < 1:
         raise ValueError(
-            f"signatures: {len(metadata)} wells, {len(names)} conditions and {plate.max() + 1} plates leave nothing "
-            "to estimate a variance from; a condition or DMSO needs replicates on a plate"
+            f"signatures: {len(metadata)} wells, {len(names)} conditions and {plate.max() + 1} plates"
+            f"{f' of {context}' if context else ''} leave nothing to estimate a variance from; a condition or DMSO "
+            "needs replicates on a plate"
         )
-    effect = np.empty((len(names), values.shape[1]))
-    variance = np.empty(values.shape[1])
-    for start in range(0, values.shape[1], GENES_AT_ONCE):
+    variance = np.empty(len(genes))
+    for start in range(0, len(genes), GENES_AT_ONCE):
         block = slice(start, start + GENES_AT_ONCE)
         of_block = values[:, block].astype(np.float64)
         finite = np.isfinite(of_block).all(axis=0)
         if not finite.all():
-            faulty = expression.columns[block][~finite].astype(str).tolist()
+            faulty = np.array(genes[block], dtype=object)[~finite].tolist()
             raise ValueError(f"signatures: expression is not finite in {some_names(faulty)}")
         effect[:, block], variance[block] = design.fit(of_block)
-    prior = fit_variance_prior(variance, design.residual_degrees_of_freedom)
-    moderated = moderated_variance(variance, design.residual_degrees_of_freedom, prior)
+    prior = fit_variance_prior(variance, free)
     factor = design.standard_error_factor
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = effect / (factor[:, None] * np.sqrt(moderated)[None, :])
     effect[np.isnan(factor)] = np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = effect / (factor[:, None] * np.sqrt(moderated_variance(variance, free, prior))[None, :])
     # As in limma, the prior lends no more than the genes hold together.
-    together = float(design.residual_degrees_of_freedom) * values.shape[1]
-    return Signatures(
-        conditions=pd.DataFrame(
-            {
-                "condition": names.astype(object),
-                "n_wells": np.bincount(group, minlength=len(names) + 1)[1:].astype(np.int32),
-                "standard_error_factor": factor,
-            }
-        ),
-        genes=tuple(str(gene) for gene in expression.columns),
-        effect=effect,
-        moderated_t=t,
-        degrees_of_freedom=min(design.residual_degrees_of_freedom + prior.degrees_of_freedom, together),
-        residual_degrees_of_freedom=design.residual_degrees_of_freedom,
-        prior=prior,
-        n_dmso=int(is_dmso.sum()),
-    )
+    moderated_free = min(free + prior.degrees_of_freedom, float(free) * len(genes))
+    described = conditions.assign(standard_error_factor=factor, degrees_of_freedom=moderated_free)
+    return Signatures(described, genes, effect, t, {context: prior})
 
 
 class _BlockDesign:

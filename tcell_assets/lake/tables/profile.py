@@ -1,0 +1,108 @@
+"""What each condition does: its genes, what it resembles, its pathways and, where there are doses, its curve."""
+
+from __future__ import annotations
+
+from tcell_assets.lake.schema import Column, Table
+from tcell_assets.lake.stages import SCREEN
+
+_CONDITION = Column(
+    "condition", "string", "what was done to the wells: compound, dose and every other factor"
+)
+
+SIGNATURES = Table(
+    asset="signatures",
+    made_by=SCREEN,
+    description="How far every gene moves under every condition against DMSO, plates as blocks, by a moderated t "
+    "(Smyth 2004).",
+    columns=(
+        _CONDITION,
+        Column("gene", "string", "gene symbol"),
+        Column(
+            "effect",
+            "float64",
+            "condition − DMSO, in the unit of the expression (log2 of VST)",
+            nullable=True,
+        ),
+        Column(
+            "t", "float64", "moderated t; empty where plates cannot be told from the condition", nullable=True
+        ),
+        Column("p", "float64", "two-sided p of the moderated t", nullable=True),
+        Column("q", "float64", "Benjamini–Hochberg over the genes of the condition", nullable=True),
+        Column("n_wells", "int32", "usable wells of the condition"),
+    ),
+    key=("condition", "gene"),
+    partitioned=False,
+)
+
+METABOLITE_SIMILARITY = Table(
+    asset="metabolite_similarity",
+    made_by=SCREEN,
+    description="The nearest neighbours of every active condition by the cosine of their signatures, and their "
+    "cluster. An inactive condition has no row and is nobody's neighbour.",
+    columns=(
+        _CONDITION,
+        Column("neighbour_rank", "int32", "1 is the nearest"),
+        Column("neighbour", "string", "condition it resembles"),
+        Column("cosine", "float64", "cosine of the two signatures (moderated t of every gene)"),
+        Column(
+            "p",
+            "float64",
+            "share of pairs of different compounds at other positions that are as alike",
+        ),
+        Column("q", "float64", "Benjamini–Hochberg over the other active conditions"),
+        Column("cluster", "int32", "cluster of the condition, 1 is the largest"),
+        Column("cluster_size", "int32", "conditions in its cluster"),
+    ),
+    key=("condition", "neighbour_rank"),
+    partitioned=False,
+)
+
+PATHWAY_ACTIVITY = Table(
+    asset="pathway_activity",
+    made_by=SCREEN,
+    description="How much more the genes of a set move under a condition than all the others (univariate linear model "
+    "on the moderated t).",
+    columns=(
+        _CONDITION,
+        Column("gene_set", "string", "name of the gene set"),
+        Column("n_genes", "int32", "genes of the set among those measured"),
+        Column("activity", "float64", "t of the set's genes against the others; positive where they rise"),
+        Column(
+            "p",
+            "float64",
+            "p of that t; genes of a set move together anyway, so it orders and proves nothing",
+        ),
+        Column("q", "float64", "Benjamini–Hochberg over the sets of the condition"),
+    ),
+    key=("condition", "gene_set"),
+    partitioned=False,
+)
+
+DOSE_RESPONSE = Table(
+    asset="dose_response",
+    made_by=SCREEN,
+    description="Log-logistic curves of compounds with at least three doses, against a constant; no row where there "
+    "are no doses.",
+    columns=(
+        Column("compound", "string", "the compound, over its doses"),
+        Column(
+            "measure",
+            "string",
+            "`activity` along the compound's own direction (log2), or a predicted score in its unit",
+        ),
+        Column("response", "string", "response, no response, not reached or not monotone"),
+        Column("fit", "string", "log_logistic, or isotonic where that curve misses the doses"),
+        Column("bottom", "float64", "value without dose"),
+        Column("top", "float64", "value at saturation"),
+        Column("ec50", "float64", "half-way dose, µM; empty unless it lies inside the doses", nullable=True),
+        Column("ec50_low", "float64", "lower end of its profile interval, empty where open", nullable=True),
+        Column("ec50_high", "float64", "upper end of its profile interval, empty where open", nullable=True),
+        Column("slope", "float64", "Hill slope", nullable=True),
+        Column("p", "float64", "F-test of the curve against a constant"),
+        Column("r2", "float64", "share of the wells' variance that the curve explains"),
+        Column("n_doses", "int32", "different doses"),
+        Column("n_wells", "int32", "usable wells"),
+    ),
+    key=("compound", "measure"),
+    partitioned=False,
+)
