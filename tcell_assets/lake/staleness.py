@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tcell_assets.lake.models import ModelRegistry
-from tcell_assets.lake.store import Lake, Lineage
+from tcell_assets.lake.store import TRAINING_HASH, Lake, Lineage
 from tcell_assets.lake.tables import TABLES
 
 # Details of a lineage: what of the landing zone a table was read from, what of a batch it was computed from.
@@ -18,7 +18,9 @@ BATCH_HASH = "batch_hash"
 # What landed, vst or counts, and for counts the hash of the fit that turned them into expression.
 VALUE_KIND = "value_kind"
 STABILIZATION = "variance_stabilization"
-DETAILS = (PLATE_FILES_HASH, PLATE_FILES_STAMP, WELLS_WITH_TARGETS, BATCH_HASH, VALUE_KIND, STABILIZATION)
+DETAILS = (
+    PLATE_FILES_HASH, PLATE_FILES_STAMP, WELLS_WITH_TARGETS, BATCH_HASH, VALUE_KIND, STABILIZATION, TRAINING_HASH,
+)  # fmt: skip
 
 INGESTED_TABLES = ("well_metadata", "expression_matrix")
 SCORED_TABLES = ("well_predictions", "latent_embeddings", "gene_importance", "dmso_distances")

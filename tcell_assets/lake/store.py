@@ -13,11 +13,15 @@ from upath import UPath
 
 from tcell_assets.lake.schema import SchemaError
 from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.tables.ingest import NOT_FOR_TRAINING
 from tcell_assets.system.files import StorageError, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+# Detail of `well_metadata`: the hash of what training reads of it.
+TRAINING_HASH = "training_hash"
 
 _FOOTER_KEY = b"tcell_assets"
 _Result = TypeVar("_Result")
@@ -110,6 +114,20 @@ def _without_arbitrary_bits(table: pa.Table, note_missing: Callable[[bytes], obj
             column = pc.fill_null(column, pa.scalar(empty).cast(column.type))
         columns.append(column)
     return pa.Table.from_arrays(columns, names=names).combine_chunks()
+
+
+def training_hash(wells: pa.Table) -> str:
+    """Return the hash of what training reads of a batch's `well_metadata`: its targets, names and which are empty.
+
+    A table without the columns that say how wells are compared, as they all once were, has its content hash.
+    """
+    import pyarrow.compute as pc
+
+    read = content_hash(wells.select([name for name in wells.column_names if name not in NOT_FOR_TRAINING]))
+    if "well_type" not in wells.column_names:
+        return read
+    empty = wells.filter(pc.equal(wells["well_type"], "empty"))["well_id"].to_pylist()
+    return hashlib.sha256("\n".join([read, *sorted(empty)]).encode()).hexdigest() if empty else read
 
 
 @dataclass(frozen=True)
@@ -252,7 +270,11 @@ class Lake:
         """
         counted = self.lineage("expression_matrix", batch).details.get("value_kind") == "counts"
         measured = "count_matrix" if counted else "expression_matrix"
-        parts = [self.lineage(asset, batch).data_version for asset in ("well_metadata", measured)]
+        wells = self.lineage("well_metadata", batch)
+        parts = [
+            wells.details.get(TRAINING_HASH, wells.data_version),
+            self.lineage(measured, batch).data_version,
+        ]
         if self.exists("well_qc", batch):
             quality = self.read("well_qc", batch, ["well_id", "qc_pass"])
             parts += sorted(quality.loc[~quality["qc_pass"], "well_id"])

@@ -17,6 +17,7 @@ from tcell_assets.lake.staleness import (
     VALUE_KIND,
     WELLS_WITH_TARGETS,
 )
+from tcell_assets.lake.store import TRAINING_HASH, training_hash
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import TARGET_COLUMNS
 from tcell_assets.landing.arrivals import content_key, scan_folder
@@ -90,11 +91,13 @@ def ingest_batch(
         "notes": bullet_list(batch.notes),
     }
     if "well_metadata" in context.op_execution_context.selected_output_names:
+        wells = TABLES["well_metadata"].with_absent_columns(batch.wells)
         yield table_result(
             "well_metadata",
-            TABLES["well_metadata"].with_absent_columns(batch.wells),
+            wells,
             {
                 **counts,
+                TRAINING_HASH: training_hash(TABLES["well_metadata"].to_arrow(wells)),
                 "metabolites": batch.wells.loc[~batch.wells["is_dmso"], "metabolite"].nunique(),
                 WELLS_WITH_TARGETS: int(batch.wells[list(TARGET_COLUMNS)].notna().any(axis=1).sum()),
                 "preview": preview(batch.wells),

@@ -71,6 +71,13 @@ WELL_METADATA = Table(
     code_version="2",
 )
 
+# Columns of `well_metadata` that say how wells are compared and not what a model learns: a batch that is read anew with
+# better words for its conditions is the training batch it was, and models of before keep their training set.
+NOT_FOR_TRAINING = (
+    "condition", "compound", "dose_um", "dose_written", "time_h", "cell_line", "donor", "factors", "context",
+    "well_type",
+)  # fmt: skip
+
 COUNT_MATRIX = Table(
     asset="count_matrix",
     made_by=INGEST,
