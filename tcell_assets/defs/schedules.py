@@ -1,6 +1,5 @@
 """Schedules: every night what is new or out of date is made again, every week a changed training set is learnt."""
 
-import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ import dagster as dg
 from dagster._utils.schedules import is_valid_cron_string
 
 from tcell_assets.defs.assets.ingest import plate_files
-from tcell_assets.defs.assets.model import TrainingConfig
 from tcell_assets.defs.jobs import ingest_and_score_job, ingest_job, score_job, train_job
 from tcell_assets.defs.partitions import register_batches
 from tcell_assets.defs.resources import LandingZone, Storage
@@ -18,7 +16,7 @@ from tcell_assets.defs.sensors import CONTENT_TAG, batches_under_way
 from tcell_assets.installation.configuration import ConfigurationError, OperationSettings
 from tcell_assets.installation.operations import Work, decide_training, survey
 from tcell_assets.lake.models import ModelRegistry
-from tcell_assets.science.model.settings import TrainingSettings
+from tcell_assets.science.model.settings import TrainingRequest, TrainingSettings
 
 MODEL_TAG = "tcell/model"
 # A failure that a night has not mended (a full disk, say) is tried again; after so many nights it needs a person.
@@ -177,6 +175,5 @@ def current_training_config(models: ModelRegistry) -> dict[str, Any]:
     if version is None:
         return {}
     # Read and written anew, so that an older manifest says what its model left to the defaults of its time.
-    settings = dataclasses.asdict(TrainingSettings.from_json(models.manifest(version)["settings"]))
-    values = {**settings, **settings["network"]}
-    return {name: values[name] for name in TrainingConfig.model_fields if name in values}
+    values = TrainingSettings.from_json(models.manifest(version)["settings"]).by_name()
+    return {name: values[name] for name in TrainingRequest.form().fields if name in values}

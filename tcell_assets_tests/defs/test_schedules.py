@@ -13,7 +13,6 @@ import pytest
 from upath import UPath
 
 from tcell_assets.commands.platform import Platform, RunFailedError
-from tcell_assets.defs.assets.model import TrainingConfig
 from tcell_assets.defs.schedules import (
     MOST_FAILURES,
     Night,
@@ -24,7 +23,7 @@ from tcell_assets.defs.schedules import (
 from tcell_assets.installation.configuration import ConfigurationError, OperationSettings, load_configuration
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.staleness import training_difference
-from tcell_assets.science.model.settings import settings_for_preset
+from tcell_assets.science.model.settings import TrainingRequest, settings_for_preset
 from tcell_assets_tests.operations.small_installation import (
     TINY_NETWORK,
     ingest,
@@ -240,4 +239,4 @@ def test_the_weekly_training_repeats_the_method_of_a_model_from_before_the_ridge
 
     models.add("model-before", save)
     models.promote("model-before", who="a test", why="it is current")
-    assert TrainingConfig(**current_training_config(models)).settings() == method
+    assert TrainingRequest.form().filled(current_training_config(models)).training == method

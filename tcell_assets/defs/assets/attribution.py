@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
 
 from tcell_assets.defs.assets.model import MODEL
 from tcell_assets.defs.assets.model_input import load_fit, scoring_input
@@ -18,11 +17,14 @@ from tcell_assets.defs.assets.screen import (
 )
 from tcell_assets.defs.checks import batch_check, selected
 from tcell_assets.defs.io_managers import Frame
+from tcell_assets.defs.launchpad import Launchpad
 from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
 from tcell_assets.lake.staleness import BATCH_HASH
+from tcell_assets.science.model.settings import AttributionSettings, StabilitySettings
+from tcell_assets.science.screen.settings import DriverSettings, EnrichmentSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,48 +34,6 @@ OWNERS = ["team:computational-biology"]
 COMPLETENESS_CHECK = "attributions_add_up"
 # Twice the steps halve the error or better; above 5 % of what is explained the ranking of weak genes is noise.
 LARGEST_ERROR_SHARE = 0.05
-
-Head = Literal["auto", "tscore", "cytotrace", "pseudotime", "is_activated", "activation_score"]
-
-
-class AttributionConfig(dg.Config):
-    """What Integrated Gradients explain, and how exactly."""
-
-    model_version: str = Field(default="", description="model to explain; empty takes the current one")
-    head: Head = Field(
-        default="auto",
-        description="head to explain; auto takes the legacy activation score where it was trained and the activation "
-        "label otherwise",
-    )
-    steps: int = Field(default=50, ge=2, description="points of the integral between DMSO mean and well")
-
-
-class DriverConfig(dg.Config):
-    """How many genes a hit shows."""
-
-    top: int = Field(default=20, ge=1, description="genes a hit")
-
-
-class EnrichmentConfig(dg.Config):
-    """Which gene sets are looked for."""
-
-    gene_sets: str = Field(
-        default="", description="a GMT file; empty takes the bundled activation and resting programmes"
-    )
-    ranked_by: Literal["importance", "signed_importance"] = Field(
-        default="importance",
-        description="what ranks the genes. The signed mean of Gradient × Input cancels out over a screen if genes are "
-        "z-scored: on a simulated screen it had no relation to the direction of a gene (r 0.08)",
-    )
-    permutations: int = Field(default=1000, ge=1, description="permutations of the genes")
-    seed: int = Field(default=614, ge=0, description="of the permutations")
-
-
-class StabilityConfig(dg.Config):
-    """What the members of the ensemble are asked."""
-
-    head: Head = Field(default="auto", description="head whose importance is compared")
-    top: int = Field(default=50, ge=1, description="a gene counts as found by a member among so many")
 
 
 @dg.multi_asset(
@@ -96,29 +56,32 @@ class StabilityConfig(dg.Config):
 )
 def attribute_wells(
     context: dg.AssetExecutionContext,
-    config: AttributionConfig,
+    config: Launchpad[AttributionSettings],
     storage: Storage,
     compute: TransformerCompute,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Integrate the head's gradient from the mean of the training DMSO wells to every usable well."""
     from tcell_assets.science.model.trained_model import load_model
 
+    settings = config.settings()
     lake, models, batch = storage.lake(), storage.models(), context.partition_key
-    folder = models.folder(models.resolve(config.model_version))
+    folder = models.folder(models.resolve(settings.model_version))
     model = load_model(folder)
     baseline = _training_dmso_mean(folder)
     _, expression = scoring_input(lake, batch, model.genes, load_fit(folder))
     quality = lake.read("well_qc", batch, ["well_id", "qc_pass"])
     expression = expression.loc[quality.loc[quality["qc_pass"], "well_id"]]
     with progress_of(context.log.info, f"attributing {batch}", len(expression), "wells") as bar:
-        explained = compute.attribute(model, expression, baseline, config.head, config.steps, bar.wells_done)
+        explained = compute.attribute(
+            model, expression, baseline, settings.head, settings.steps, bar.wells_done
+        )
     head = str(explained.importance["head"].iloc[0])
     error = float(explained.wells["completeness_error"].median())
     change = float((explained.wells["output"] - explained.wells["baseline_output"]).abs().median())
     shown = {
         BATCH_HASH: lake.batch_hash(batch),
         "head": head,
-        "steps": config.steps,
+        "steps": settings.steps,
         "median_completeness_error": error,
         "median_change_explained": change,
         "preview": preview(explained.importance.nlargest(20, "importance"), 20),
@@ -140,7 +103,7 @@ def attribute_wells(
             passed=error <= LARGEST_ERROR_SHARE * change,
             severity=dg.AssetCheckSeverity.WARN,
             description=f"median completeness error {error:.2g} of a median change of {change:.2g} in {head}, "
-            f"{config.steps} steps; more steps make it smaller",
+            f"{settings.steps} steps; more steps make it smaller",
             metadata={"median_completeness_error": error, "median_change_explained": change},
         ),
     )
@@ -185,7 +148,7 @@ def integrated_gradients_ranking(
 @dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("hit_drivers"))
 def hit_drivers(
     context: dg.AssetExecutionContext,
-    config: DriverConfig,
+    config: Launchpad[DriverSettings],
     storage: Storage,
     well_metadata: Mapping[str, Frame],
     gene_attributions: Mapping[str, Frame],
@@ -209,7 +172,7 @@ def hit_drivers(
         stacked(gene_attributions, scored).set_index("well_id"),
         stacked(well_metadata, scored),
         hits,
-        top=config.top,
+        top=config.settings().top,
     )
     return table_result(
         "hit_drivers",
@@ -226,7 +189,7 @@ def hit_drivers(
 
 @dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("gene_set_enrichment"))
 def gene_set_enrichment(
-    config: EnrichmentConfig,
+    config: Launchpad[EnrichmentSettings],
     gene_importance_ranking: Frame,
     integrated_gradients_ranking: Frame,
     storage: Storage,
@@ -236,18 +199,19 @@ def gene_set_enrichment(
 
     from tcell_assets.science.screen.enrichment import bundled_gene_sets, enrich_ranking, read_gene_sets
 
+    settings = config.settings()
     lineage = storage.lake().lineage("integrated_gradients_ranking")
     require_model(storage, "gene_importance_ranking", [None], lineage.model_version)
-    sets = read_gene_sets(Path(config.gene_sets)) if config.gene_sets else bundled_gene_sets()
+    sets = read_gene_sets(Path(settings.gene_sets)) if settings.gene_sets else bundled_gene_sets()
     enriched = [
         enrich_ranking(
-            ranking, sets, score=config.ranked_by, permutations=config.permutations, seed=config.seed
+            ranking, sets, score=settings.ranked_by, permutations=settings.permutations, seed=settings.seed
         ).assign(method=ranking["method"].iloc[0], head=ranking["head"].iloc[0])
         for ranking in (gene_importance_ranking, integrated_gradients_ranking)
     ]
     table = pd.concat(enriched, ignore_index=True).assign(
-        ranked_by=config.ranked_by,
-        source=config.gene_sets or "bundled",
+        ranked_by=settings.ranked_by,
+        source=settings.gene_sets or "bundled",
         model_version=lineage.model_version,
     )
     first = [
@@ -278,7 +242,7 @@ def gene_set_enrichment(
 )
 def importance_stability(
     context: dg.AssetExecutionContext,
-    config: StabilityConfig,
+    config: Launchpad[StabilitySettings],
     storage: Storage,
     compute: TransformerCompute,
 ) -> dg.MaterializeResult[Any]:
@@ -288,13 +252,13 @@ def importance_stability(
     from tcell_assets.science.model.scoring import resolve_head
     from tcell_assets.science.model.trained_model import load_model
 
-    lake, models = storage.lake(), storage.models()
+    settings, lake, models = config.settings(), storage.lake(), storage.models()
     lineage = lake.lineage("ensemble_members")
     members = {
         version: load_model(models.folder(version))
         for version in lake.read("ensemble_members")["member_version"]
     }
-    head = resolve_head(next(iter(members.values())), config.head)
+    head = resolve_head(next(iter(members.values())), settings.head)
     importance: dict[str, dict[str, pd.DataFrame]] = {}
     for version, member in members.items():
         importance[version] = {}
@@ -310,7 +274,7 @@ def importance_stability(
         version: rank_genes({name: table[table["gene"].isin(shared)] for name, table in tables.items()})
         for version, tables in importance.items()
     }
-    stability = stability_of(rankings, top=config.top)
+    stability = stability_of(rankings, top=settings.top)
     return table_result(
         "importance_stability",
         stability.assign(head=head, model_version=lineage.model_version),

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
 from upath import UPath
 
-from tcell_assets.defs.assets.model import MODEL, TrainingConfig
+from tcell_assets.defs.assets.model import MODEL
 from tcell_assets.defs.assets.model_input import (
     evaluation_input,
     save_fit,
@@ -16,52 +15,29 @@ from tcell_assets.defs.assets.model_input import (
     training_reference,
 )
 from tcell_assets.defs.assets.uncertainty import INTERVAL_MODEL, INTERVAL_SCHEME, settings_hash
+from tcell_assets.defs.launchpad import Launchpad
 from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
-from tcell_assets.science.model.settings import LABEL_TARGET, TrainingSettings
+from tcell_assets.science.evaluation.settings import SCHEMES, EvaluationSettings
+from tcell_assets.science.model.settings import (
+    LABEL_TARGET,
+    EnsembleSettings,
+    TrainingRequest,
+    TrainingSettings,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tcell_assets.lake.models import ModelRegistry
-    from tcell_assets.science.evaluation.folds import Scheme
+    from tcell_assets.science.evaluation.settings import Scheme
 
 OWNERS = ["team:computational-biology"]
 
 ABOVE_CHECK = "transformer_above_plainer_models"
 COVERAGE_CHECK = "intervals_cover_as_stated"
 COVERAGE_TOLERANCE = 0.03
-
-
-class EvaluationConfig(dg.Config):
-    """What is held out, and which network is evaluated."""
-
-    schemes: list[str] = Field(
-        default=[],
-        description="what to hold out: random, leave_metabolite_out, leave_plate_out, leave_batch_out; empty takes "
-        "every one for which the screen has enough groups",
-    )
-    n_folds: int = Field(default=5, ge=2, description="folds of random and leave_metabolite_out")
-    training: TrainingConfig | None = Field(
-        default=None, description="settings of the network; by default those of the current model"
-    )
-    members: int = Field(
-        default=1,
-        ge=1,
-        description="networks, each of its own seed, averaged in one prediction; prediction intervals of the current "
-        "model need 1, since an average errs less than one network",
-    )
-    draws: int = Field(default=1000, ge=1, description="bootstrap draws over metabolites")
-    level: float = Field(default=0.95, gt=0, lt=1, description="of the confidence intervals of metrics")
-    interval_level: float = Field(default=0.9, gt=0, lt=1, description="coverage of the prediction intervals")
-    seed: int = Field(default=614, ge=0, description="of the folds, the forests and the bootstrap")
-
-
-class EnsembleConfig(dg.Config):
-    """How many seeds an ensemble has."""
-
-    members: int = Field(default=5, ge=2, description="models, the current one included")
 
 
 @dg.multi_asset(
@@ -94,7 +70,7 @@ class EnsembleConfig(dg.Config):
 )
 def evaluate_models(
     context: dg.AssetExecutionContext,
-    config: EvaluationConfig,
+    config: Launchpad[EvaluationSettings],
     storage: Storage,
     compute: TransformerCompute,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
@@ -110,30 +86,31 @@ def evaluate_models(
         paired_differences,
     )
 
-    settings, n_genes = _evaluated_network(storage.models(), config.training)
+    evaluation = config.settings()
+    settings, n_genes = _evaluated_network(storage.models(), evaluation.training)
     data, batch_hashes = evaluation_input(storage.lake(), settings, n_genes)
-    schemes, n_folds, left_out = _possible_schemes(data.wells, config)
+    schemes, n_folds, left_out = _possible_schemes(data.wells, evaluation)
     if left_out:
         context.log.warning(f"left out, the screen has too few groups: {'; '.join(left_out)}")
-    seeds = [settings.seed + number for number in range(config.members)]
-    ladder = baseline_ladder(data.depth is not None, config.seed)
+    seeds = [settings.seed + number for number in range(evaluation.members)]
+    ladder = baseline_ladder(data.depth is not None, evaluation.seed)
     ladder[INTERVAL_MODEL] = compute.rung(settings, seeds)
     with progress_of(context.log.info, "evaluating", n_folds * len(ladder), "fits") as bar:
         predictions = out_of_fold_predictions(
             data,
             ladder,
             schemes,
-            n_folds=config.n_folds,
-            seed=config.seed,
+            n_folds=evaluation.n_folds,
+            seed=evaluation.seed,
             on_progress=_count_fits(bar.wells_done),
         )
-    drawn: dict[str, Any] = {"draws": config.draws, "level": config.level, "seed": config.seed}
+    drawn: dict[str, Any] = {"draws": evaluation.draws, "level": evaluation.level, "seed": evaluation.seed}
     calibrated = calibrate_out_of_fold(predictions, data.wells)
     metrics = ladder_metrics(predictions, data.wells, **drawn).assign(calibrated=False)
     of_label = ladder_metrics(calibrated, data.wells, **drawn).assign(calibrated=True)
     metrics = pd.concat([metrics, of_label[of_label["target"] == LABEL_TARGET]], ignore_index=True)
     differences = paired_differences(predictions, data.wells, INTERVAL_MODEL, **drawn)
-    intervals = conformal_radii(predictions, data.wells, level=config.interval_level)
+    intervals = conformal_radii(predictions, data.wells, level=evaluation.interval_level)
     tables = {
         "evaluation_predictions": predictions.assign(
             calibrated_probability=calibrated["activation_probability"], temperature=calibrated["temperature"]
@@ -141,7 +118,7 @@ def evaluate_models(
         "model_evaluation": metrics,
         "model_comparison": differences,
         "prediction_intervals": intervals.assign(
-            n_members=config.members, settings_hash=settings_hash(settings)
+            n_members=evaluation.members, settings_hash=settings_hash(settings)
         ),
     }
     headline = metrics[metrics["metric"].isin(["r2", "auroc"]) & ~metrics["calibrated"]]
@@ -151,44 +128,44 @@ def evaluate_models(
         "wells": len(data.wells),
         "preset": settings.preset,
         "epochs": settings.epochs,
-        "members": config.members,
+        "members": evaluation.members,
         "preview": preview(headline[["scheme", "model", "target", "metric", "value", "low", "high"]], 120),
     }
     for asset, table in tables.items():
         yield table_result(asset, table, shown, training_batches=batch_hashes)
     yield _above_check(differences)
-    yield _coverage_check(intervals, config.interval_level)
+    yield _coverage_check(intervals, evaluation.interval_level)
 
 
 def _evaluated_network(
-    models: "ModelRegistry", training: TrainingConfig | None
+    models: "ModelRegistry", request: TrainingRequest | None
 ) -> tuple[TrainingSettings, int | None]:
     """The settings to evaluate, and how many genes batches of counts are modelled with."""
     current = models.current()
-    if training is not None or current is None:
-        chosen = training or TrainingConfig()
-        return chosen.settings(), chosen.n_genes
+    if request is not None or current is None:
+        request = request or TrainingRequest()
+        return request.training, request.n_genes
     manifest = models.manifest(current)
     return TrainingSettings.from_json(manifest["settings"]), len(manifest["genes"])
 
 
 def _possible_schemes(
-    wells: "pd.DataFrame", config: EvaluationConfig
+    wells: "pd.DataFrame", evaluation: EvaluationSettings
 ) -> "tuple[list[Scheme], int, list[str]]":
     """The schemes to run, how many folds they have together, and why others are left out.
 
     Raises:
         ValueError: A scheme that was asked for has too few groups.
     """
-    from tcell_assets.science.evaluation.folds import ALWAYS_TRAINING, SCHEMES, assign_folds
+    from tcell_assets.science.evaluation.folds import ALWAYS_TRAINING, assign_folds
 
     possible: list[Scheme] = []
     n_folds, left_out = 0, []
-    for scheme in cast("list[Scheme]", config.schemes) or SCHEMES:
+    for scheme in evaluation.schemes or SCHEMES:
         try:
-            folds = assign_folds(wells, scheme, config.n_folds, config.seed)
+            folds = assign_folds(wells, scheme, evaluation.n_folds, evaluation.seed)
         except ValueError as error:
-            if config.schemes:
+            if evaluation.schemes:
                 raise
             left_out.append(str(error))
             continue
@@ -252,7 +229,7 @@ def _coverage_check(intervals: "pd.DataFrame", level: float) -> dg.AssetCheckRes
 )
 def ensemble_members(
     context: dg.AssetExecutionContext,
-    config: EnsembleConfig,
+    config: Launchpad[EnsembleSettings],
     storage: Storage,
     compute: TransformerCompute,
 ) -> dg.MaterializeResult[Any]:
@@ -262,10 +239,10 @@ def ensemble_members(
     from tcell_assets.science.model.gene_summary import save_reference
     from tcell_assets.science.model.trained_model import load_model, save_model
 
-    lake, models = storage.lake(), storage.models()
+    lake, models, n_members = storage.lake(), storage.models(), config.settings().members
     current = load_model(models.folder(models.resolve("")))
     members = [current]
-    for number in range(1, config.members):
+    for number in range(1, n_members):
         settings = replace(current.settings, seed=current.settings.seed + number)
         data, fit, _ = training_input(lake, settings, len(current.genes))
         if data.batch_hashes != current.batch_hashes:
@@ -275,7 +252,7 @@ def ensemble_members(
                 allow_retries=False,
             )
         with progress_of(
-            context.log.info, f"member {number + 1} of {config.members}", settings.epochs, "epochs"
+            context.log.info, f"member {number + 1} of {n_members}", settings.epochs, "epochs"
         ) as bar:
             member = compute.train(data, settings, storage.local_folder("checkpoints"), bar.training)
 

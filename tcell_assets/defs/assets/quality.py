@@ -1,13 +1,13 @@
 """Can these wells and this layout be trusted: quality control, position, design and swap audits, adjustment."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
 
 from tcell_assets.defs.checks import batch_check, selected
 from tcell_assets.defs.io_managers import Frame
+from tcell_assets.defs.launchpad import Launchpad
 from tcell_assets.defs.metadata import (
     bullet_list,
     picture,
@@ -21,6 +21,7 @@ from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake import stages
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
+from tcell_assets.science.plates.settings import AdjustmentSettings, PositionThresholds, WellQualityThresholds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,37 +32,6 @@ OWNERS = ["team:screening"]
 FEWEST_USABLE_SHARE = 0.5
 FEWEST_USABLE_DMSO = 3
 POSITION_CHECK = "position_explains_little"
-
-
-class QualityConfig(dg.Config):
-    """When a well or a plate fails. Only technical measures fail a well: being unlike DMSO may be the effect."""
-
-    minimum_total_umi: int = Field(default=100, ge=0, description="fewest UMI of any well")
-    minimum_umi_share: float = Field(
-        default=0.1, ge=0, le=1, description="fewest UMI, as a share of the plate median"
-    )
-    minimum_genes_share: float = Field(
-        default=0.3, ge=0, le=1, description="fewest genes seen, as a share of the plate's median"
-    )
-    maximum_mitochondrial_share: float = Field(
-        default=0.5, ge=0, le=1, description="largest mitochondrial share"
-    )
-    maximum_outlier_score: float = Field(
-        default=8.0, gt=0, description="largest robust z-score of a count measure"
-    )
-    maximum_dmso_correlation_drop: float = Field(
-        default=0.3, gt=0, description="a DMSO well this far below the others' median correlation fails"
-    )
-
-
-class AdjustmentConfig(dg.Config):
-    """How the plate position is taken out."""
-
-    position_adjustment: Literal["none", "plate_median", "median_polish", "auto"] = Field(
-        default="auto",
-        description="auto polishes rows and columns where the batch's position audit says confounded, and takes the "
-        "plate median out elsewhere",
-    )
 
 
 @dg.multi_asset(
@@ -82,7 +52,7 @@ class AdjustmentConfig(dg.Config):
 )
 def check_quality(
     context: dg.AssetExecutionContext,
-    config: QualityConfig,
+    config: Launchpad[WellQualityThresholds],
     storage: Storage,
     well_metadata: Frame,
     expression_matrix: Frame,
@@ -90,14 +60,14 @@ def check_quality(
     """Judge every well against its plate, and every plate by its wells, controls and patterns."""
     from tcell_assets.science.counts.count_table import counts_from_table
     from tcell_assets.science.plates.plate_figures import plate_heat_maps
-    from tcell_assets.science.plates.well_quality import WellQualityThresholds, plate_qc, well_qc
+    from tcell_assets.science.plates.well_quality import plate_qc, well_qc
 
     batch = context.partition_key
     table = storage.lake().read("count_matrix", batch)
     well_ids = well_metadata["well_id"].tolist()
     counts, genes = counts_from_table(table, well_ids) if len(table) else (None, None)
     vst = expression_matrix.set_index("well_id")
-    wells = well_qc(well_metadata, vst, counts, genes, WellQualityThresholds(**config.model_dump()))
+    wells = well_qc(well_metadata, vst, counts, genes, config.settings())
     positive = set(well_metadata.loc[well_metadata["sample_type"] == "positive_control", "metabolite"])
     plates = plate_qc(well_metadata, wells, positive_controls=positive)
     by_well = wells.set_index("well_id")
@@ -159,6 +129,7 @@ def check_quality(
     **table_arguments("position_audit"),
 )
 def position_audit(
+    config: Launchpad[PositionThresholds],
     well_metadata: Frame,
     expression_matrix: Frame,
     well_qc: Frame,
@@ -176,7 +147,7 @@ def position_audit(
     expression = usable_rows(expression_matrix.set_index("well_id"), well_qc)
     variables = audited_targets(well_metadata).loc[expression.index].join(audited_depth(well_qc))
     variables = variables.join(audited_expression(expression))
-    audit = audit_position(variables, well_metadata)
+    audit = audit_position(variables, well_metadata, config.settings())
     verdict = worst_verdict(audit)
     return table_result(
         "position_audit",
@@ -200,7 +171,7 @@ def position_audit(
     **table_arguments("adjusted_expression"),
 )
 def adjusted_expression(
-    config: AdjustmentConfig,
+    config: Launchpad[AdjustmentSettings],
     well_metadata: Frame,
     expression_matrix: Frame,
     well_qc: Frame,
@@ -223,7 +194,7 @@ def adjusted_expression(
 )
 def adjusted_embeddings(
     context: dg.AssetExecutionContext,
-    config: AdjustmentConfig,
+    config: Launchpad[AdjustmentSettings],
     storage: Storage,
     well_metadata: Frame,
     latent_embeddings: Frame,
@@ -305,6 +276,7 @@ def plate_maps(
     **table_arguments("screen_position_audit"),
 )
 def screen_position_audit(
+    config: Launchpad[PositionThresholds],
     storage: Storage,
     well_metadata: Mapping[str, Frame],
     well_qc: Mapping[str, Frame],
@@ -334,7 +306,7 @@ def screen_position_audit(
         variables = variables.join(usable_rows(audited_latents(latents), quality))
     else:
         variables = variables.join(audited_expression(_usable_expression(storage, well_metadata, quality)))
-    audit = audit_position(variables, wells)
+    audit = audit_position(variables, wells, config.settings())
     return table_result(
         "screen_position_audit",
         audit,
@@ -481,12 +453,12 @@ def position_check(asset: str, audit: "pd.DataFrame") -> dg.AssetCheckResult:
 def _adjusted(
     values: "pd.DataFrame",
     wells: "pd.DataFrame",
-    config: AdjustmentConfig,
+    config: Launchpad[AdjustmentSettings],
     audit: "pd.DataFrame",
     quality: "pd.DataFrame",
 ) -> "tuple[pd.DataFrame, str]":
     from tcell_assets.science.plates.position import adjust_for_position, resolve_adjustment, worst_verdict
 
-    method = resolve_adjustment(config.position_adjustment, worst_verdict(audit))
+    method = resolve_adjustment(config.settings().position_adjustment, worst_verdict(audit))
     usable = quality.set_index("well_id")["qc_pass"]
     return adjust_for_position(values, wells, method, usable=usable), method

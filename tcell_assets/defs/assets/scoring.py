@@ -1,21 +1,23 @@
 """Scores a batch with the current model: predictions, latents and gene importance in one pass, then DMSO distances."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
-from pydantic import Field
 
 from tcell_assets.defs.assets.model_input import load_fit, scoring_input
 from tcell_assets.defs.assets.uncertainty import with_uncertainty
 from tcell_assets.defs.checks import SCORING_CHECKS, new_data_checks, scored_by_current_check, selected
 from tcell_assets.defs.io_managers import Frame
+from tcell_assets.defs.launchpad import Launchpad
 from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
 from tcell_assets.lake.staleness import BATCH_HASH
 from tcell_assets.lake.tables.columns import TARGET_COLUMNS
+from tcell_assets.science.model.settings import ScoringSettings
+from tcell_assets.science.screen.settings import DistanceSettings
 
 SCORING = "scoring"
 OWNERS = ["team:computational-biology"]
@@ -23,44 +25,6 @@ OWNERS = ["team:computational-biology"]
 SCORED_FROM = ("trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc")
 # What was learnt of the model's uncertainty is added to its predictions alone.
 UNCERTAINTY_FROM = ("ensemble_members", "prediction_intervals")
-
-
-class ScoringConfig(dg.Config):
-    """Which model scores, and which of its heads gene importance explains."""
-
-    model_version: str = Field(default="", description="model to score with; empty takes the current one")
-    importance_head: Literal[
-        "auto", "tscore", "cytotrace", "pseudotime", "is_activated", "activation_score"
-    ] = Field(
-        default="auto",
-        description="head whose prediction gene importance explains; auto takes the legacy activation score where it "
-        "was trained and the activation label otherwise",
-    )
-
-    drift_threshold: float = Field(
-        default=1.0,
-        gt=0,
-        description="largest drift that passes: how many training standard deviations the median gene's mean may lie "
-        "from the training wells'",
-    )
-    drift_blocks: bool = Field(
-        default=False, description="refuse to score a drifted batch instead of warning"
-    )
-
-
-class DistanceConfig(dg.Config):
-    """Which DMSO wells a well is compared with."""
-
-    reference: Literal["screen", "batch", "plate", "plate_shrunk"] = Field(
-        default="batch",
-        description="DMSO wells of the whole screen (every batch's current embeddings), of the batch, of the plate, "
-        "or of the plate shrunk towards the batch by five wells' worth",
-    )
-    leave_one_out: bool = Field(
-        default=True,
-        description="compare a DMSO well with the other DMSO wells only; the published script included it in its own "
-        "centre, which makes its distance (n − 1)/n too small",
-    )
 
 
 @dg.multi_asset(
@@ -83,7 +47,7 @@ class DistanceConfig(dg.Config):
 )
 def score_wells(
     context: dg.AssetExecutionContext,
-    config: ScoringConfig,
+    config: Launchpad[ScoringSettings],
     storage: Storage,
     compute: TransformerCompute,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
@@ -93,12 +57,12 @@ def score_wells(
     from tcell_assets.science.model.scoring import resolve_head
     from tcell_assets.science.model.trained_model import load_model
 
-    lake, models = storage.lake(), storage.models()
+    settings, lake, models = config.settings(), storage.lake(), storage.models()
     batch = context.partition_key
     outputs = context.op_execution_context.selected_output_names
-    folder = models.folder(models.resolve(config.model_version))
+    folder = models.folder(models.resolve(settings.model_version))
     model = load_model(folder)
-    head = resolve_head(model, config.importance_head) if "gene_importance" in outputs else None
+    head = resolve_head(model, settings.importance_head) if "gene_importance" in outputs else None
     measured, expression = scoring_input(lake, batch, model.genes, load_fit(folder))
     wells = lake.read("well_metadata", batch, ["well_id", "metabolite", "is_dmso", *TARGET_COLUMNS])
     wells = wells.merge(
@@ -113,8 +77,8 @@ def score_wells(
             measured,
             expression,
             usable_dmso,
-            config.drift_threshold,
-            config.drift_blocks,
+            settings.drift_threshold,
+            settings.drift_blocks,
         ),
     )
     with progress_of(context.log.info, f"scoring {batch}", len(expression), "wells") as bar:
@@ -170,7 +134,7 @@ def score_wells(
 )
 def dmso_distances(
     context: dg.AssetExecutionContext,
-    config: DistanceConfig,
+    config: Launchpad[DistanceSettings],
     storage: Storage,
     well_metadata: Frame,
     well_qc: Frame,
@@ -182,10 +146,10 @@ def dmso_distances(
     from tcell_assets.science.model.trained_model import load_model
     from tcell_assets.science.screen.distances import dmso_distances as distances_to_dmso
 
-    lake = storage.lake()
+    settings, lake = config.settings(), storage.lake()
     lineage = lake.lineage("latent_embeddings", context.partition_key)
     wells, latents, quality = well_metadata, latent_embeddings, well_qc
-    if config.reference == "screen":
+    if settings.reference == "screen":
         batches = lake.scored_by("latent_embeddings", str(lineage.model_version))
         wells = pd.concat([lake.read("well_metadata", batch) for batch in batches], ignore_index=True)
         latents = pd.concat([lake.read("latent_embeddings", batch) for batch in batches], ignore_index=True)
@@ -194,10 +158,10 @@ def dmso_distances(
     distances = distances_to_dmso(
         latents,
         wells,
-        config.reference,
+        settings.reference,
         training_latent_mean=model.training_latent_mean,
         usable=quality.set_index("well_id")["qc_pass"],
-        leave_one_out=config.leave_one_out,
+        leave_one_out=settings.leave_one_out,
         rows=well_metadata["well_id"].tolist(),
     )
     frame = well_metadata[["well_id", "metabolite", "is_dmso"]].merge(
@@ -209,7 +173,7 @@ def dmso_distances(
         frame.assign(model_version=lineage.model_version),
         {
             BATCH_HASH: lake.batch_hash(context.partition_key),
-            "reference_scope": config.reference,
+            "reference_scope": settings.reference,
             "reference_size": int(frame["reference_size"].max()),
             "median_euclidean": float(frame.loc[~frame["is_dmso"], "euclidean"].median()),
             "median_euclidean_dmso": float(frame.loc[frame["is_dmso"], "euclidean"].median()),

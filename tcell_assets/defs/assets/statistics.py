@@ -1,10 +1,10 @@
 """What the screen shows: hits, the map of the latent space, and what distances have to do with the phenotype."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
 
 from tcell_assets.defs.assets.screen import (
     OWNERS,
@@ -17,64 +17,17 @@ from tcell_assets.defs.assets.screen import (
     stacked,
 )
 from tcell_assets.defs.io_managers import Frame
+from tcell_assets.defs.launchpad import Launchpad
 from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
+from tcell_assets.science.screen.settings import CorrelationSettings, HitRule, LatentMapSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HITS_CHECK = "replicates_can_be_compared"
-
-
-class HitConfig(dg.Config):
-    """When a metabolite is called a hit."""
-
-    level: float = Field(default=0.1, gt=0, lt=1, description="q below which a metabolite is called")
-    draws: int = Field(default=100_000, ge=1, description="non-replicate sets drawn a replicate pattern")
-    minimum_matched_sets: int = Field(
-        default=200, ge=1, description="sets at one row and column below which that null is not used"
-    )
-    replicate_unit: Literal["batch", "plate"] = Field(
-        default="batch",
-        description="what replicates must differ in to be compared; plate serves a screen of one batch, at the price "
-        "that an effect of the batch itself is taken for agreement",
-    )
-    null_rounds: int = Field(
-        default=2, ge=1, description="rounds of the call; later ones leave called metabolites out of the null"
-    )
-    principal_components: int = Field(
-        default=20, ge=1, description="components of expression beside the latent"
-    )
-    seed: int = Field(default=614, ge=0, description="of the null draws and the folds of the direction")
-
-
-class LatentMapConfig(dg.Config):
-    """How the latent space is drawn in two dimensions."""
-
-    with_umap: bool = Field(
-        default=False,
-        description="UMAP beside principal components; loading umap-learn alone takes about 20 s",
-    )
-    neighbours: int = Field(default=15, ge=2, description="UMAP's n_neighbors")
-    minimum_distance: float = Field(default=0.1, ge=0, description="UMAP's min_dist")
-    seed: int = Field(default=614, ge=0, description="UMAP's seed")
-
-
-class CorrelationConfig(dg.Config):
-    """How correlations with the phenotype are adjusted and how sure they are."""
-
-    position_adjustment: Literal["plate_median", "median_polish"] = Field(
-        default="median_polish", description="what is taken out of quantity and score for the adjusted rows"
-    )
-    draws: int = Field(
-        default=500,
-        ge=1,
-        description="bootstrap draws over metabolites; 500 take about 10 s for 768 wells",
-    )
-    level: float = Field(default=0.95, gt=0, lt=1, description="of the intervals")
-    seed: int = Field(default=614, ge=0, description="of the bootstrap")
 
 
 @dg.asset(
@@ -92,7 +45,7 @@ class CorrelationConfig(dg.Config):
 )
 def hit_calls(
     context: dg.AssetExecutionContext,
-    config: HitConfig,
+    config: Launchpad[HitRule],
     storage: Storage,
     well_metadata: Mapping[str, Frame],
     well_qc: Mapping[str, Frame],
@@ -105,9 +58,10 @@ def hit_calls(
     import pandas as pd
 
     from tcell_assets.exports.hits import calls_shown
-    from tcell_assets.science.screen.hit_calling import HIT_CLASSES, HitRule, call_hits
+    from tcell_assets.science.screen.hit_calling import HIT_CLASSES, call_hits
     from tcell_assets.science.screen.principal_components import principal_component_features
 
+    rule = config.settings()
     lineage, batches = batches_to_sum_up(context, storage, "adjusted_embeddings", "adjusted_expression")
     version = None if lineage is None else lineage.model_version
     wells = stacked(well_metadata, batches)
@@ -116,7 +70,7 @@ def hit_calls(
     def components(expression: Mapping[str, Frame]) -> "pd.DataFrame":
         shared = stacked(expression, batches, join="inner").set_index("well_id")
         return principal_component_features(
-            shared, count=config.principal_components, usable=usable, seed=config.seed
+            shared, count=rule.principal_components, usable=usable, seed=rule.seed
         )
 
     features = {}
@@ -129,7 +83,6 @@ def hit_calls(
             for tables in (adjusted_embeddings, latent_embeddings)
         )
     features["expression"] = (components(adjusted_expression), components(expression_matrix))
-    rule = HitRule(**config.model_dump(exclude={"principal_components"}))
     calls = pd.concat(
         [
             call_hits(adjusted, unadjusted, wells, usable=usable, rule=rule).assign(feature_space=space)
@@ -164,7 +117,7 @@ def hit_calls(
                 passed=compared > 0,
                 severity=dg.AssetCheckSeverity.WARN,
                 description=f"{compared} of {len(shown)} metabolites have usable replicates in different "
-                f"{'batches' if config.replicate_unit == 'batch' else 'plates'} of {', '.join(batches)}"
+                f"{'batches' if rule.replicate_unit == 'batch' else 'plates'} of {', '.join(batches)}"
                 + ("" if compared else "; nothing can be called, every metabolite is inconclusive"),
             )
         ],
@@ -182,7 +135,7 @@ def _hits_in_both(hits: "pd.DataFrame") -> int:
 )
 def fit_latent_map(
     context: dg.AssetExecutionContext,
-    config: LatentMapConfig,
+    config: Launchpad[LatentMapSettings],
     storage: Storage,
     well_qc: Mapping[str, Frame],
     latent_embeddings: Mapping[str, Frame],
@@ -197,7 +150,7 @@ def fit_latent_map(
     quality = stacked(well_qc, trained_on)
     latents = stacked(latent_embeddings, trained_on)
     latents = latents[latents["well_id"].isin(quality.loc[quality["qc_pass"], "well_id"])]
-    fitted = fit_map(latents[["well_id", *LATENT_COLUMNS]], **config.model_dump())
+    fitted = fit_map(latents[["well_id", *LATENT_COLUMNS]], **asdict(config.settings()))
     explained = fitted.explained.set_index("component")["explained_variance_ratio"]
     shown = {
         "fitted_on": ", ".join(trained_on),
@@ -315,7 +268,7 @@ def latent_map(
 @dg.asset(group_name=SCREEN, owners=OWNERS, output_required=False, **table_arguments("phenotype_correlation"))
 def phenotype_correlation(
     context: dg.AssetExecutionContext,
-    config: CorrelationConfig,
+    config: Launchpad[CorrelationSettings],
     storage: Storage,
     well_metadata: Mapping[str, Frame],
     dmso_distances: Mapping[str, Frame],
@@ -327,6 +280,7 @@ def phenotype_correlation(
 
     if is_left_out(context, storage):
         return
+    settings = config.settings()
     lineage, scored = scored_with_one_model(context, storage, "dmso_distances")
     require_model(storage, "latent_embeddings", scored, lineage.model_version)
     require_model(storage, "hit_calls", [None], lineage.model_version)
@@ -342,11 +296,11 @@ def phenotype_correlation(
     correlations = correlate(
         quantities,
         wells,
-        adjustment=config.position_adjustment,
+        adjustment=settings.position_adjustment,
         usable=distances.set_index("well_id")["qc_pass"],
-        draws=config.draws,
-        level=config.level,
-        seed=config.seed,
+        draws=settings.draws,
+        level=settings.level,
+        seed=settings.seed,
     )
     named = correlations[~correlations["quantity"].isin(LATENT_COLUMNS)]
     yield table_result(
@@ -354,7 +308,7 @@ def phenotype_correlation(
         correlations.assign(model_version=lineage.model_version),
         {
             "batches": ", ".join(scored),
-            "position_adjustment": config.position_adjustment,
+            "position_adjustment": settings.position_adjustment,
             "preview": preview(
                 named[["quantity", "target", "adjusted", "spearman", "spearman_low", "spearman_high"]], 24
             ),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 import pandas as pd
 
-Scheme = Literal["random", "leave_metabolite_out", "leave_plate_out", "leave_batch_out"]
-SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+from tcell_assets.science.evaluation.settings import SCHEMES, Scheme
 
 ALWAYS_TRAINING = -1
 

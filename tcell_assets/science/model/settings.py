@@ -1,12 +1,22 @@
-"""Settings of the network and its training: plain validated dataclasses, importable without torch."""
+"""Settings of the network, its training and its use, importable without torch."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from tcell_assets.settings import (
+    Form,
+    Setting,
+    Settings,
+    SettingsError,
+    declared,
+    refuse_unknown,
+    seed,
+    setting,
+)
 
 REGRESSION_TARGETS = ("tscore", "cytotrace", "pseudotime")
 LABEL_TARGET = "is_activated"
@@ -14,110 +24,104 @@ LEGACY_TARGET = "activation_score"
 TARGETS = (*REGRESSION_TARGETS, LABEL_TARGET, LEGACY_TARGET)
 
 PRESETS = ("published", "recommended")
+AS_PRESET = "as_preset"
 
-
-class SettingsError(ValueError):
-    """A setting outside its allowed range, or a preset that does not exist."""
+HEADS = ("auto", *TARGETS)
 
 
 @dataclass(frozen=True)
-class NetworkSettings:
+class NetworkSettings(Settings):
     """Shape of the Transformer. The defaults are the published ones, but for `attention_dropout`.
 
-    Attributes:
-        d_model: Width of a gene's token.
-        heads: Attention heads; divides `d_model`.
-        layers: Encoder layers.
-        feed_forward: Width of the feed-forward network inside a layer.
-        dropout: Dropout on the residual branches, in the feed-forward network and in the latent MLP.
-        attention_dropout: Dropout on the attention weights. The published script uses 0.1, which forces the
-            genes × genes matrix of every head into memory; 0, the one deviation, lets the fused kernel serve.
-        latent: Length of the latent z.
-        linear_path: Adds `A x` to the latent, a linear map of the (scaled) expression.
-        attention: `full` compares every pair of genes; `induced` goes through `inducing_points` learnt
-            queries (Lee et al. 2019, Set Transformer, equation 9) and costs time linear in the genes.
-        inducing_points: Learnt queries a layer, used by `induced` attention alone.
-        full_attention_gene_limit: More genes than this with `full` attention is an error that says what
-            it would take; raise it to run all the same.
+    The published script drops attention weights too, at 0.1, which forces the genes × genes matrix of every head into
+    memory; at 0, the one deviation, the fused kernel serves.
     """
 
-    d_model: int = 128
-    heads: int = 4
-    layers: int = 2
-    feed_forward: int = 512
-    dropout: float = 0.1
-    attention_dropout: float = 0.0
-    latent: int = 32
-    linear_path: bool = False
-    attention: Literal["full", "induced"] = "full"
-    inducing_points: int = 64
-    full_attention_gene_limit: int = 10_000
+    d_model: int = setting(128, "width of a gene's token", at_least=1)
+    heads: int = setting(4, "attention heads; divides d_model", at_least=1)
+    layers: int = setting(2, "encoder layers", at_least=1)
+    feed_forward: int = setting(512, "width of the feed-forward network inside a layer", at_least=1)
+    dropout: float = setting(
+        0.1,
+        "dropout on the residual branches, in the feed-forward network and in the latent MLP",
+        at_least=0,
+        below=1,
+    )
+    attention_dropout: float = setting(
+        0.0,
+        "dropout on the attention weights; above 0 the genes × genes matrix of every head is held in memory",
+        at_least=0,
+        below=1,
+    )
+    latent: int = setting(32, "length of the latent z", at_least=1)
+    linear_path: bool = setting(
+        False, "add a linear map of the (scaled) expression to the latent, beside the Transformer"
+    )
+    attention: Literal["full", "induced"] = setting(
+        "full",
+        "full compares all pairs of genes; induced goes through learnt queries (Lee et al. 2019, Set Transformer, "
+        "equation 9) and costs time linear in the genes",
+    )
+    inducing_points: int = setting(64, "learnt queries a layer, of induced attention alone", at_least=1)
+    full_attention_gene_limit: int = setting(
+        10_000, "more genes than this with full attention are refused with what they would take", at_least=1
+    )
 
     def __post_init__(self) -> None:
-        for name in ("d_model", "heads", "layers", "feed_forward", "latent", "inducing_points"):
-            _require_whole_number(name, getattr(self, name), at_least=1)
-        _require_whole_number("full_attention_gene_limit", self.full_attention_gene_limit, at_least=1)
+        super().__post_init__()
         if self.d_model % self.heads:
             raise SettingsError(
                 f"d_model {self.d_model} is not a multiple of heads {self.heads}: "
                 "every head takes d_model / heads columns"
             )
-        for name in ("dropout", "attention_dropout"):
-            _require_number(name, getattr(self, name), at_least=0.0, below=1.0)
-        if self.attention not in ("full", "induced"):
-            raise SettingsError(f"attention is {self.attention!r}; choose 'full' or 'induced'")
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """What a training run depends on beside its data. The defaults are the published set-up.
+class TrainingSettings(Settings):
+    """What a training run depends on beside its data. The defaults are the published set-up."""
 
-    Attributes:
-        preset: Name these settings started from; kept for the record, overrides may differ from it.
-        epochs: Passes over the training wells (the most, where early stopping is on).
-        batch_size: Wells an optimizer step.
-        learning_rate: AdamW step size.
-        weight_decay: AdamW decoupled weight decay.
-        activation_weight: λ of the legacy activation score's loss term.
-        validation_fraction: Share of the wells held out, stratified by label.
-        seed: Seeds the split, the initial weights, the order of the wells and dropout.
-        use_zscore: Scale every gene by mean and sd of the training wells; part of the model.
-        patience: Epochs without a better inner loss after which training stops; 0 trains every epoch.
-        inner_fraction: Share of the *training* wells set aside to choose the best epoch, so that the held-out
-            wells decide nothing; 0 chooses by the held-out wells, as published.
-        linear_start: What the linear path starts from: `zero`, or `ridge`, a ridge regression of the targets on the
-            wells of the fit, which the Transformer then has to better.
-        network: Shape of the network.
-    """
-
-    preset: str = "published"
-    epochs: int = 50
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    activation_weight: float = 0.2
-    validation_fraction: float = 0.2
-    seed: int = 614
-    use_zscore: bool = False
-    patience: int = 0
-    inner_fraction: float = 0.0
-    linear_start: Literal["zero", "ridge"] = "zero"
+    preset: str = setting(
+        "published",
+        "published: the set-up of the publication. recommended: z-scored input, a linear path beside the Transformer "
+        "that starts from ridge regression, and early stopping on an inner split; docs/training_presets.md compares "
+        "them",
+        choices=PRESETS,
+    )
+    epochs: int = setting(
+        50, "passes over the training wells, the most where early stopping is on", at_least=1
+    )
+    batch_size: int = setting(32, "wells an optimizer step", at_least=1)
+    learning_rate: float = setting(1e-3, "AdamW step size", above=0)
+    weight_decay: float = setting(0.01, "AdamW decoupled weight decay", at_least=0)
+    activation_weight: float = setting(0.2, "weight of the legacy activation score in the loss", at_least=0)
+    validation_fraction: float = setting(
+        0.2, "share of the wells held out, stratified by label", above=0, below=1
+    )
+    seed: int = seed("of the split, the initial weights, the order of the wells and dropout")
+    use_zscore: bool = setting(
+        False, "scale every gene by mean and sd of the training wells; the scaler is part of the model"
+    )
+    patience: int = setting(
+        0,
+        "epochs without a better inner loss after which training stops; 0 trains every epoch",
+        at_least=0,
+    )
+    inner_fraction: float = setting(
+        0.0,
+        "share of the training wells set aside to choose the best epoch, so that the held-out wells decide nothing; 0 "
+        "chooses by the held-out wells, as published",
+        at_least=0,
+        below=1,
+    )
+    linear_start: Literal["zero", "ridge"] = setting(
+        "zero",
+        "what the linear path starts from: zero, or a ridge regression of the targets on the wells of the fit, which "
+        "the Transformer then has to better",
+    )
     network: NetworkSettings = field(default_factory=NetworkSettings)
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise SettingsError(f"preset {self.preset!r} does not exist; choose one of {', '.join(PRESETS)}")
-        for name in ("epochs", "batch_size"):
-            _require_whole_number(name, getattr(self, name), at_least=1)
-        for name in ("seed", "patience"):
-            _require_whole_number(name, getattr(self, name), at_least=0)
-        _require_number("learning_rate", self.learning_rate, above=0.0)
-        _require_number("weight_decay", self.weight_decay, at_least=0.0)
-        _require_number("activation_weight", self.activation_weight, at_least=0.0)
-        _require_number("validation_fraction", self.validation_fraction, above=0.0, below=1.0)
-        _require_number("inner_fraction", self.inner_fraction, at_least=0.0, below=1.0)
-        if self.linear_start not in ("zero", "ridge"):
-            raise SettingsError(f"linear_start is {self.linear_start!r}; choose 'zero' or 'ridge'")
+        super().__post_init__()
         if self.linear_start == "ridge" and not (
             self.network.linear_path and self.use_zscore and self.network.latent >= len(TARGETS)
         ):
@@ -136,6 +140,11 @@ class TrainingSettings:
         if self.linear_start == "zero":
             del values["linear_start"]
         return values
+
+    def by_name(self) -> dict[str, Any]:
+        """Every value by its name, those of the network among them."""
+        values = {name: getattr(self, name) for name in declared(TrainingSettings)}
+        return values | {name: getattr(self.network, name) for name in declared(NetworkSettings)}
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> TrainingSettings:
@@ -176,37 +185,119 @@ def settings_for_preset(name: str, **overrides: Any) -> TrainingSettings:
     else:
         raise SettingsError(f"preset {name!r} does not exist; choose one of {', '.join(PRESETS)}")
 
-    training_fields = {item.name for item in dataclasses.fields(TrainingSettings)} - {"preset"}
-    network_fields = {item.name for item in dataclasses.fields(NetworkSettings)}
-    unknown = sorted(set(overrides) - training_fields - network_fields)
-    if unknown:
-        raise SettingsError(
-            f"no setting is called {', '.join(unknown)}; "
-            f"there are {', '.join(sorted(training_fields | network_fields))}"
-        )
+    network_fields = declared(NetworkSettings)
+    training_fields = {key: item for key, item in declared(TrainingSettings).items() if key != "preset"}
     network = overrides.pop("network", settings.network)
+    refuse_unknown(overrides, {**training_fields, **network_fields})
     network = dataclasses.replace(network, **{k: v for k, v in overrides.items() if k in network_fields})
     training = {key: value for key, value in overrides.items() if key in training_fields}
     return dataclasses.replace(settings, network=network, **training)
 
 
-def _require_whole_number(name: str, value: Any, at_least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise SettingsError(f"{name} is {value!r}; it must be a whole number of at least {at_least}")
+@dataclass(frozen=True)
+class TrainingRequest(Settings):
+    """Hyper-parameters of a training run, the genes it models and when its model becomes current.
+
+    A setting on which the presets differ is left to the preset where nothing is said.
+    """
+
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    n_genes: int | None = setting(
+        None,
+        "of batches that landed as counts, model the genes that vary most over the training wells (none: 2541, the "
+        "published number); landed VST is modelled whole",
+        at_least=1,
+    )
+    compare_with_linear: bool = setting(
+        False,
+        "fit ridge and logistic regression on the same split and show their held-out accuracy beside the model's; "
+        "minutes on a large screen",
+    )
+    validation_tolerance: float = setting(
+        0.05,
+        "the model becomes current unless its validation loss exceeds the current model's by more than this share",
+        at_least=0,
+    )
+
+    @classmethod
+    def form(cls) -> Form[TrainingRequest]:
+        """Presets and what differs from them, network and training side by side."""
+        presets = {name: settings_for_preset(name).by_name() for name in PRESETS}
+        training = {**declared(TrainingSettings), **declared(NetworkSettings)}
+        overrides = {
+            name: _left_to_the_preset(item, {preset: values[name] for preset, values in presets.items()})
+            for name, item in training.items()
+            if name != "preset"
+        }
+        fields = {"preset": training["preset"], **overrides, **declared(cls)}
+        return Form(cls.__name__, str(cls.__doc__), fields, _request)
 
 
-def _require_number(
-    name: str,
-    value: Any,
-    at_least: float = -math.inf,
-    above: float = -math.inf,
-    below: float = math.inf,
-) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or value < at_least or value <= above or value >= below:
-        bounds = [
-            f"{word} {bound:g}"
-            for word, bound in (("at least", at_least), ("above", above), ("below", below))
-            if math.isfinite(bound)
-        ]
-        raise SettingsError(f"{name} is {value!r}; it must be a number {' and '.join(bounds)}")
+def _left_to_the_preset(item: Setting, values: Mapping[str, Any]) -> Setting:
+    """A setting of a training, left to the preset where the presets differ."""
+    if len(set(values.values())) == 1:
+        return item
+    described = f"{item.description}; {', '.join(f'{preset}: {value}' for preset, value in values.items())}"
+    if item.choices:
+        choices = (AS_PRESET, *item.choices)
+        return dataclasses.replace(item, default=AS_PRESET, choices=choices, description=described)
+    return dataclasses.replace(item, default=None, is_optional=True, description=described)
+
+
+def _request(preset: str = "published", **values: Any) -> TrainingRequest:
+    own = {name: value for name, value in values.items() if name in declared(TrainingRequest)}
+    overrides = {
+        name: value
+        for name, value in values.items()
+        if name not in own and value is not None and value != AS_PRESET
+    }
+    return TrainingRequest(settings_for_preset(preset, **overrides), **own)
+
+
+@dataclass(frozen=True)
+class EnsembleSettings(Settings):
+    """How many seeds an ensemble has."""
+
+    members: int = setting(5, "models, the current one included", at_least=2)
+
+
+@dataclass(frozen=True)
+class StabilitySettings(Settings):
+    """What the members of the ensemble are asked."""
+
+    head: str = setting("auto", "head whose importance is compared", choices=HEADS)
+    top: int = setting(50, "a gene counts as found by a member among so many", at_least=1)
+
+
+@dataclass(frozen=True)
+class ScoringSettings(Settings):
+    """Which model scores, and which of its heads gene importance explains."""
+
+    model_version: str = setting("", "model to score with; empty takes the current one")
+    importance_head: str = setting(
+        "auto",
+        "head whose prediction gene importance explains; auto takes the legacy activation score where it was trained "
+        "and the activation label otherwise",
+        choices=HEADS,
+    )
+    drift_threshold: float = setting(
+        1.0,
+        "largest drift that passes: how many training standard deviations the median gene's mean may lie from the "
+        "training wells'",
+        above=0,
+    )
+    drift_blocks: bool = setting(False, "refuse to score a drifted batch instead of warning")
+
+
+@dataclass(frozen=True)
+class AttributionSettings(Settings):
+    """What Integrated Gradients explain, and how exactly."""
+
+    model_version: str = setting("", "model to explain; empty takes the current one")
+    head: str = setting(
+        "auto",
+        "head to explain; auto takes the legacy activation score where it was trained and the activation label "
+        "otherwise",
+        choices=HEADS,
+    )
+    steps: int = setting(50, "points of the integral between DMSO mean and well", at_least=2)

@@ -11,42 +11,16 @@ import pandas as pd
 from scipy import sparse, stats
 
 from tcell_assets.science.plates.plate_geometry import row_number
+from tcell_assets.science.plates.settings import Adjustment, PositionThresholds
 from tcell_assets.science.well_join import rows_for_wells, usable_wells
 
 Verdict = Literal["ok", "watch", "confounded"]
 VERDICTS: tuple[Verdict, ...] = ("ok", "watch", "confounded")
 """From harmless to disqualifying."""
 
-Adjustment = Literal["none", "plate_median", "median_polish", "auto"]
-
 POLISH_ROUNDS = 2
 FEWEST_WELLS_FOR_AN_EFFECT = 4
 """A row or column with fewer wells keeps its values: the median of 1 to 3 wells is mostly those wells' own signal."""
-
-
-@dataclass(frozen=True)
-class PositionThresholds:
-    """When position explains too much, and how the audit looks for it.
-
-    Attributes:
-        watch_r2: R² of the position-only forest above which a score is to be watched.
-        confounded_r2: R² above which a score is confounded with position.
-        watch_auc: the same for a label, area under the receiver operating characteristic.
-        confounded_auc: the same for a label.
-        folds: folds of whole metabolites.
-        trees: trees of the position-only forest.
-        permutations: permutations within each plate for the p-value of Moran's I.
-        seed: seed of forest and permutations.
-    """
-
-    watch_r2: float = 0.1
-    confounded_r2: float = 0.3
-    watch_auc: float = 0.65
-    confounded_auc: float = 0.75
-    folds: int = 5
-    trees: int = 50
-    permutations: int = 999
-    seed: int = 614
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from tcell_assets.science.counts.variance_stabilization import Counts
 from tcell_assets.science.plates.position import edge_effect, morans_i_by_plate
+from tcell_assets.science.plates.settings import WellQualityThresholds
 from tcell_assets.science.well_join import rows_for_wells, some_names
 
 MITOCHONDRIAL_PATTERN = r"(?i)^MT-"
@@ -34,28 +35,6 @@ WELL_QC_COLUMNS = (
 
 FEWEST_DMSO_FOR_A_PROFILE = 3
 """With fewer DMSO wells on a plate, correlation to them is the correlation to one or two wells' noise."""
-
-
-@dataclass(frozen=True)
-class WellQualityThresholds:
-    """When a well fails. Only technical measures fail a well; being unlike DMSO does not, as that may be the effect.
-
-    Attributes:
-        minimum_total_umi: fewest UMI of any well.
-        minimum_umi_share: fewest UMI as a share of the plate's median.
-        minimum_genes_share: fewest genes seen as a share of the plate's median.
-        maximum_mitochondrial_share: largest share of mitochondrial UMI.
-        maximum_outlier_score: largest outlier score, robust standard deviations from the plate's median.
-        maximum_dmso_correlation_drop: a DMSO well fails when its correlation to the plate's other DMSO wells lies this
-            much below their median.
-    """
-
-    minimum_total_umi: int = 100
-    minimum_umi_share: float = 0.1
-    minimum_genes_share: float = 0.3
-    maximum_mitochondrial_share: float = 0.5
-    maximum_outlier_score: float = 8.0
-    maximum_dmso_correlation_drop: float = 0.4
 
 
 @dataclass(frozen=True)

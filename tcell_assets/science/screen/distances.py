@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 import numpy as np
 import pandas as pd
 
 from tcell_assets.science.latents import latent_columns
+from tcell_assets.science.screen.settings import ReferenceScope
 from tcell_assets.science.well_join import rows_for_wells, some_names, usable_wells
-
-ReferenceScope = Literal["screen", "batch", "plate", "plate_shrunk"]
 
 MINIMUM_DMSO_WELLS = 3
 

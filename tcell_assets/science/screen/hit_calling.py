@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from tcell_assets.science.screen.replicate_design import ReplicateDesign, ReplicateUnit, replicate_design
+from tcell_assets.science.screen.replicate_design import ReplicateDesign, replicate_design
+from tcell_assets.science.screen.settings import HitRule
 from tcell_assets.science.well_join import rows_for_wells, some_names, usable_wells
 
 HIT_CLASSES = ("activator", "suppressor", "active_other")
 CLASSES = (*HIT_CLASSES, "position_suspect", "inconclusive", "inactive")
-
-
-@dataclass(frozen=True)
-class HitRule:
-    """The settings of a hit call.
-
-    Attributes:
-        level: q below which a metabolite is called.
-        draws: Null sets of wells drawn a replicate pattern; sets drawn twice count once.
-        minimum_matched_sets: Different position-matched sets of wells below which null 2 is not used.
-        replicate_unit: Replicates are compared across batches, or across plates where a screen has one batch.
-        null_rounds: Rounds of the call; from the second on, metabolites already called are left out of the null.
-            On simulated screens of 73 active among 364 metabolites (1 000 genes, 5 seeds) 1, 2, 3 and 5 rounds
-            found 51, 81, 90 and 90 % of the strong effects at a false-discovery proportion of 0.01, 0.03, 0.05
-            and 0.08. Two: a false hit costs more than a missed one.
-        seed: Seed of the null draws and of the two folds of the direction.
-    """
-
-    level: float = 0.1
-    draws: int = 100_000
-    minimum_matched_sets: int = 200
-    replicate_unit: ReplicateUnit = "batch"
-    null_rounds: int = 2
-    seed: int = 614
-
-    def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
-            raise ValueError(f"level must lie between 0 and 1, not {self.level}")
-        for name in ("draws", "minimum_matched_sets", "null_rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
 def call_hits(

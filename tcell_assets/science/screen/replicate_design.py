@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-ReplicateUnit = Literal["batch", "plate"]
+from tcell_assets.science.screen.settings import ReplicateUnit
 
 REDRAWS = 20
 
