@@ -20,8 +20,9 @@ class Launchpad(dg.Config, Generic[T]):
 
     form: ClassVar[Form[Any]]
 
-    def __class_getitem__(cls, settings_class: type[Settings]) -> type[Launchpad[Any]]:  # type: ignore[override]
-        return _configuration_of(settings_class.form())
+    def __class_getitem__(cls, settings_class: Any) -> type[Launchpad[Any]]:
+        is_one = isinstance(settings_class, type) and issubclass(settings_class, Settings)
+        return _configuration_of(settings_class.form()) if is_one else cls
 
     def settings(self) -> T:
         """Return the settings that were filled in.
