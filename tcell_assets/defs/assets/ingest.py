@@ -58,6 +58,7 @@ def ingest_batch(
 
     from tcell_assets.defs.assets.model_input import expression_of_counts
     from tcell_assets.landing.batch import read_batch
+    from tcell_assets.science.conditions import is_empty, is_treated
     from tcell_assets.science.counts.count_table import counts_to_table
 
     folder = landing_zone.batch_folder(context.partition_key)
@@ -98,7 +99,7 @@ def ingest_batch(
             {
                 **counts,
                 TRAINING_HASH: training_hash(TABLES["well_metadata"].to_arrow(wells)),
-                "metabolites": batch.wells.loc[~batch.wells["is_dmso"], "metabolite"].nunique(),
+                "metabolites": batch.wells.loc[is_treated(batch.wells), "compound"].nunique(),
                 WELLS_WITH_TARGETS: int(batch.wells[list(TARGET_COLUMNS)].notna().any(axis=1).sum()),
                 "preview": preview(batch.wells),
             },
@@ -116,7 +117,9 @@ def ingest_batch(
     if "expression_matrix" in outputs:
         expression, fit = batch.expression, ""
         if batch.counts is not None:
-            expression, fit = expression_of_counts(storage, batch.counts)
+            expression, fit = expression_of_counts(
+                storage, batch.counts, set(batch.wells.loc[is_empty(batch.wells), "well_id"])
+            )
         assert expression is not None, "a landed batch has expression or counts"
         yield table_result(
             "expression_matrix",

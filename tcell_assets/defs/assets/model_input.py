@@ -1,7 +1,7 @@
 """What the network is given: stored expression, or counts turned into expression by the model's own frozen fit."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from upath import UPath
@@ -55,15 +55,26 @@ def load_fit(folder: UPath) -> "VarianceStabilization | None":
     return fit
 
 
-def expression_of_counts(storage: Storage, counts: "CountMatrix") -> "tuple[pd.DataFrame, str]":
-    """Return the expression of a newly landed batch of counts, and the hash of the fit that made it."""
+def expression_of_counts(
+    storage: Storage, counts: "CountMatrix", empty: Collection[str] = ()
+) -> "tuple[pd.DataFrame, str]":
+    """Return the expression of a newly landed batch of counts, and the hash of the fit that made it.
+
+    Args:
+        storage: Where a current model's fit lies.
+        counts: The batch.
+        empty: Wells that hold nothing; they are transformed and enter no fit.
+    """
     from tcell_assets.science.counts.variance_stabilization import fit_variance_stabilization, transform
 
     models = storage.models()
     current = models.current()
     fit = load_fit(models.folder(current)) if current is not None else None
     if fit is None:
-        fit = fit_variance_stabilization(counts.values, counts.genes, counts.well_ids)
+        rows = [row for row, well in enumerate(counts.well_ids) if well not in empty]
+        fit_wells = [counts.well_ids[row] for row in rows]
+        values = counts.values if len(rows) == len(counts.well_ids) else counts.values[rows]
+        fit = fit_variance_stabilization(values, counts.genes, fit_wells)
     return transform(counts.values, counts.genes, counts.well_ids, fit), fit.fit_hash()
 
 

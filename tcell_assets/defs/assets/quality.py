@@ -58,6 +58,7 @@ def check_quality(
     expression_matrix: Frame,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Judge every well against its plate, and every plate by its wells, controls and patterns."""
+    from tcell_assets.science.conditions import is_empty
     from tcell_assets.science.counts.count_table import counts_from_table
     from tcell_assets.science.plates.plate_figures import plate_heat_maps
     from tcell_assets.science.plates.well_quality import plate_qc, well_qc
@@ -89,14 +90,15 @@ def check_quality(
                 "figure": storage.keep_figure(f"{batch}/well_qc.png", figure.full),
             },
         )
-        usable = float(wells["qc_pass"].mean())
+        judged = wells.loc[~is_empty(well_metadata), "qc_pass"]
+        usable = float(judged.mean()) if len(judged) else 0.0
         yield from selected(
             context,
             dg.AssetCheckResult(
                 asset_key="well_qc",
                 check_name="enough_usable_wells",
                 passed=usable >= FEWEST_USABLE_SHARE and usable_dmso >= FEWEST_USABLE_DMSO,
-                description=f"{wells['qc_pass'].sum()} of {len(wells)} of {batch} pass, {usable_dmso} DMSO; "
+                description=f"{judged.sum()} of {len(judged)} of {batch} pass, {usable_dmso} DMSO; "
                 f"at least {FEWEST_USABLE_SHARE:.0%} and {FEWEST_USABLE_DMSO} are needed.",
                 metadata={"usable_share": usable, "usable_dmso_wells": usable_dmso},
             ),

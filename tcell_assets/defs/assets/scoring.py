@@ -52,9 +52,10 @@ def score_wells(
     compute: TransformerCompute,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Run the network once over a batch: forward for predictions and latents, backward only for gene importance."""
+    from tcell_assets.science.conditions import is_empty
     from tcell_assets.science.model.gene_summary import load_reference
     from tcell_assets.science.model.new_data import examine_new_data
-    from tcell_assets.science.model.scoring import resolve_head
+    from tcell_assets.science.model.scoring import resolve_head, with_unexplained_wells
     from tcell_assets.science.model.trained_model import load_model
 
     settings, lake, models = config.settings(), storage.lake(), storage.models()
@@ -64,8 +65,10 @@ def score_wells(
     model = load_model(folder)
     head = resolve_head(model, settings.importance_head) if "gene_importance" in outputs else None
     measured, expression = scoring_input(lake, batch, model.genes, load_fit(folder))
-    wells = lake.read("well_metadata", batch, ["well_id", "metabolite", "is_dmso", *TARGET_COLUMNS])
-    wells = wells.merge(
+    metadata = lake.read("well_metadata", batch)
+    holds_nothing = expression.index.isin(metadata.loc[is_empty(metadata), "well_id"])
+    treated = expression[~holds_nothing] if holds_nothing.any() else expression
+    wells = metadata[["well_id", "metabolite", "is_dmso", *TARGET_COLUMNS]].merge(
         lake.read("well_qc", batch, ["well_id", "qc_pass"]), on="well_id", validate="one_to_one"
     )
     usable_dmso = wells.set_index("well_id")[["is_dmso", "qc_pass"]].all(axis=1)
@@ -75,14 +78,17 @@ def score_wells(
             model,
             load_reference(folder),
             measured,
-            expression,
+            treated,
             usable_dmso,
             settings.drift_threshold,
             settings.drift_blocks,
         ),
     )
     with progress_of(context.log.info, f"scoring {batch}", len(expression), "wells") as bar:
-        scores = compute.score(model, expression, head, bar.wells_done)
+        scores = compute.score(model, treated, head, bar.wells_done)
+        if holds_nothing.any():
+            others = compute.score(model, expression[holds_nothing])
+            scores = with_unexplained_wells(scores, others, expression.index.tolist())
 
     provenance: dict[str, Any] = {"model_version": model.version, "training_batches": model.batch_hashes}
     shown = {

@@ -18,8 +18,13 @@ WELL_QC = Table(
         Column("ribosomal_share", "float64", "share of ribosomal protein UMI", nullable=True),
         Column("top20_share", "float64", "share of the 20 genes with most UMI", nullable=True),
         Column("dmso_correlation", "float64", "correlation to the plate's mean DMSO profile", nullable=True),
-        Column("rle_median", "float64", "median of expression relative to the plate's gene medians, log2"),
-        Column("rle_iqr", "float64", "interquartile range of the same, log2"),
+        Column(
+            "rle_median",
+            "float64",
+            "median of expression relative to the plate's gene medians, log2",
+            nullable=True,
+        ),
+        Column("rle_iqr", "float64", "interquartile range of the same, log2", nullable=True),
         Column(
             "outlier_score",
             "float64",

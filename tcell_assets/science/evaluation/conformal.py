@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import is_treated
 from tcell_assets.science.model.settings import REGRESSION_TARGETS
 from tcell_assets.science.well_join import rows_for_wells
 
@@ -42,7 +43,7 @@ def conformal_radii(predictions: pd.DataFrame, wells: pd.DataFrame, *, level: fl
     Returns:
         `scheme, model, target, level, radius, coverage, n_wells`; `radius` is that of all folds.
     """
-    treated = set(wells.loc[~wells["is_dmso"].astype(bool), "well_id"])
+    treated = set(wells.loc[is_treated(wells), "well_id"])
     rows = []
     for (scheme, model), own in predictions.groupby(["scheme", "model"], sort=False):
         own = own[own["well_id"].isin(treated)]

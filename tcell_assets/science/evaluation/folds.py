@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import compounds, is_treated
 from tcell_assets.science.evaluation.settings import SCHEMES, Scheme
 
 ALWAYS_TRAINING = -1
@@ -14,10 +15,11 @@ def assign_folds(wells: pd.DataFrame, scheme: Scheme, n_folds: int = 5, seed: in
     """The fold in which each well is held out, the same for every model that is compared.
 
     Args:
-        wells: `well_id, batch, plate, metabolite, is_dmso` and, for `random`, `is_activated`.
+        wells: `well_id, batch, plate, metabolite, is_dmso`, where known `compound` and `well_type`, and, for `random`,
+            `is_activated`.
         scheme: `random`: stratified by label, 80/20 with 5 folds, as published; replicates of a held-out
-            well stay in training. `leave_metabolite_out`: all wells of a metabolite together; DMSO is in every
-            training set, since no screen meets an unknown control. `leave_plate_out` and `leave_batch_out`:
+            well stay in training. `leave_metabolite_out`: all wells of a compound together, whatever their dose,
+            time or cell line; DMSO and untreated wells are in every training set, since no screen meets an unknown control. `leave_plate_out` and `leave_batch_out`:
             every plate, every batch once.
         n_folds: Folds of the first two schemes.
         seed: Of the shuffle.
@@ -38,8 +40,8 @@ def assign_folds(wells: pd.DataFrame, scheme: Scheme, n_folds: int = 5, seed: in
         fold[shuffled] = np.arange(len(wells)) % n_folds
         return pd.Series(fold, index=index, name="fold")
     if scheme == "leave_metabolite_out":
-        treated = ~wells["is_dmso"].to_numpy(dtype=bool)
-        codes, names = pd.factorize(wells.loc[treated, "metabolite"].astype(str), sort=True)
+        treated = is_treated(wells)
+        codes, names = pd.factorize(compounds(wells)[treated].astype(str), sort=True)
         _require_groups(len(names), n_folds, "metabolites", scheme)
         fold = np.full(len(wells), ALWAYS_TRAINING)
         fold[treated] = (generator.permutation(len(names)) % n_folds)[codes]
@@ -55,13 +57,13 @@ def assign_folds(wells: pd.DataFrame, scheme: Scheme, n_folds: int = 5, seed: in
 
 
 def replicate_leakage(wells: pd.DataFrame, folds: pd.Series) -> float:
-    """Share of the held-out treated wells whose metabolite is also among their fold's training wells."""
-    treated = wells.loc[~wells["is_dmso"].astype(bool), ["well_id", "metabolite"]]
+    """Share of the held-out treated wells whose compound is also among their fold's training wells."""
+    treated = wells[["well_id"]].assign(compound=compounds(wells))[is_treated(wells)]
     fold = folds.loc[treated["well_id"]].to_numpy()
-    per_metabolite = treated.groupby("metabolite")["well_id"].transform("size").to_numpy()
-    within_fold = treated.groupby(["metabolite", fold])["well_id"].transform("size").to_numpy()
+    per_compound = treated.groupby("compound")["well_id"].transform("size").to_numpy()
+    within_fold = treated.groupby(["compound", fold])["well_id"].transform("size").to_numpy()
     held_out = fold != ALWAYS_TRAINING
-    return float((within_fold < per_metabolite)[held_out].mean())
+    return float((within_fold < per_compound)[held_out].mean())
 
 
 def _require_groups(found: int, needed: int, noun: str, scheme: str) -> None:

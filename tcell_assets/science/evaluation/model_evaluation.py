@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import compounds, is_treated
 from tcell_assets.science.evaluation.evaluation_ladder import (
     PREDICTED_TARGETS,
     PREDICTION_COLUMNS,
@@ -298,7 +299,7 @@ def _metric_draws(
 ) -> list[tuple[str, str, str, list[str], np.ndarray, int, float]]:
     """Per scheme, target and metric: model names, values (models, 1 + draws), wells scored, replicate leakage."""
     results = []
-    treated = wells.loc[~wells["is_dmso"].astype(bool), "well_id"]
+    treated = wells.loc[is_treated(wells), "well_id"]
     for scheme, of_scheme in predictions.groupby("scheme", sort=False):
         names = list(dict.fromkeys(of_scheme["model"]))
         folds = of_scheme[of_scheme["model"] == names[0]].set_index("well_id")["fold"]
@@ -324,7 +325,7 @@ def _metric_draws(
             known = np.isfinite(observed) & finite.all(axis=1)
             if not known.any():
                 continue
-            weights = bootstrap_weights(metadata.loc[known, "metabolite"].astype(str).to_numpy(), draws, seed)
+            weights = bootstrap_weights(compounds(metadata)[known].astype(str).to_numpy(), draws, seed)
             metrics = LABEL_METRICS if target == LABEL_TARGET else SCORE_METRICS
             quantities = {
                 metric: (function, observed[known], predicted[known]) for metric, function in metrics.items()

@@ -98,6 +98,23 @@ def score_wells(
     return next(score_chunks(model, [expression], compute, head, on_progress))
 
 
+def with_unexplained_wells(scores: WellScores, others: WellScores, well_ids: Sequence[str]) -> WellScores:
+    """Scores of all wells in the order of `well_ids`, the importance being that of the first alone.
+
+    Wells that hold nothing are predicted like the others, and no gene's importance is averaged over them.
+    """
+
+    def joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+        both = pd.concat([first, second], ignore_index=True)
+        return rows_for_wells(both, well_ids, "scores").reset_index()[list(first.columns)]
+
+    return WellScores(
+        joined(scores.predictions, others.predictions),
+        joined(scores.latents, others.latents),
+        scores.importance,
+    )
+
+
 def score_chunks(
     model: TrainedModel,
     chunks: Iterable[pd.DataFrame],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import is_empty
 from tcell_assets.science.model.settings import TARGETS
 from tcell_assets.science.model.training import TrainingData
 from tcell_assets.science.well_join import rows_for_wells, some_names
@@ -69,6 +70,7 @@ def wells_to_train_on(
     for batch, wells in wells_of.items():
         judged = rows_for_wells(quality_of[batch], wells["well_id"].tolist(), f"well_qc of batch {batch}")
         usable = wells[list(TARGETS)].notna().any(axis=1).to_numpy() & judged["qc_pass"].to_numpy(dtype=bool)
+        usable &= ~is_empty(wells)
         if usable.any():
             chosen[batch] = wells.loc[usable]
     if not chosen:

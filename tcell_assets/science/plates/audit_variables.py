@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import is_empty
 from tcell_assets.science.latents import latent_columns
 from tcell_assets.science.model.settings import TARGETS
 from tcell_assets.science.well_join import rows_for_wells
@@ -14,8 +15,11 @@ COMPONENTS = 3
 
 
 def audited_targets(wells: pd.DataFrame) -> pd.DataFrame:
-    """Return the known targets of wells, one column each, index `well_id`; a target known nowhere is left out."""
-    targets = wells.set_index("well_id")[[*TARGETS]]
+    """Return the known targets of wells, one column each, index `well_id`; a target known nowhere is left out.
+
+    Wells that hold nothing have none, whatever stands beside them.
+    """
+    targets = wells[~is_empty(wells)].set_index("well_id")[[*TARGETS]]
     return targets.loc[:, targets.notna().any()]
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import conditions, is_empty, is_treated
 from tcell_assets.science.well_join import rows_for_wells, some_names
 
 DesignVerdict = Literal["ok", "watch"]
@@ -137,7 +138,8 @@ def audit_design(
     """Audit a layout, and the targets where there are any; no expression is needed.
 
     Args:
-        wells: `well_id, batch, plate, row, column, is_edge, metabolite, is_dmso`.
+        wells: `well_id, batch, plate, row, column, is_edge, metabolite, is_dmso` and, where known, `condition,
+            well_type`; replicates are wells of one condition, and empty wells do not count.
         scores: numeric targets, index `well_id`.
         labels: true/false targets, index `well_id`.
         thresholds: `DesignThresholds()` by default.
@@ -153,9 +155,13 @@ def audit_design(
     scores, labels = (
         table.loc[rows_for_wells(wells, table.index, "wells").index] for table in (scores, labels)
     )
-    treated, dmso = wells[~wells["is_dmso"]], wells[wells["is_dmso"]]
-    replicates = treated["metabolite"].value_counts()
-    n_pairs = _pairs(treated, ["metabolite"])
+    wells = wells.assign(condition=conditions(wells))[~is_empty(wells)]
+    if wells.empty:
+        raise ValueError("Every well of the sample sheet is empty; there is no design to audit.")
+    scores, labels = (table[table.index.isin(wells["well_id"])] for table in (scores, labels))
+    treated, dmso = wells[is_treated(wells)], wells[wells["is_dmso"]]
+    replicates = treated["condition"].value_counts()
+    n_pairs = _pairs(treated, ["condition"])
     dmso_per_batch = dmso.groupby("batch").size().reindex(sorted(wells["batch"].unique()), fill_value=0)
     agreement, by_chance = _label_agreement(wells, labels)
     audit = DesignAudit(
@@ -170,9 +176,9 @@ def audit_design(
             sorted(replicates.index[replicates < thresholds.fewest_replicates])
         ),
         replicate_pairs=n_pairs,
-        same_position_share=_share(_pairs(treated, ["metabolite", "row", "column"]), n_pairs),
+        same_position_share=_share(_pairs(treated, ["condition", "row", "column"]), n_pairs),
         same_position_by_chance=1.0 / len(wells[["row", "column"]].drop_duplicates()),
-        across_batches_share=1.0 - _share(_pairs(treated, ["metabolite", "batch"]), n_pairs),
+        across_batches_share=1.0 - _share(_pairs(treated, ["condition", "batch"]), n_pairs),
         n_dmso=len(dmso),
         dmso_columns=tuple(int(column) for column in sorted(dmso["column"].unique())),
         dmso_edge_share=_share(int(dmso["is_edge"].sum()), len(dmso)),
@@ -208,8 +214,8 @@ def _label_agreement(wells: pd.DataFrame, labels: pd.DataFrame) -> tuple[float, 
     labelled = wells[wells["well_id"].isin(label.index)]
     labelled = labelled.assign(label=label.loc[labelled["well_id"]].to_numpy())
     position = ["row", "column"]
-    different = _pairs(labelled, position) - _pairs(labelled, [*position, "metabolite"])
-    alike = _pairs(labelled, [*position, "label"]) - _pairs(labelled, [*position, "metabolite", "label"])
+    different = _pairs(labelled, position) - _pairs(labelled, [*position, "condition"])
+    alike = _pairs(labelled, [*position, "label"]) - _pairs(labelled, [*position, "condition", "label"])
     share_true = float(label.mean())
     return _share(alike, different), share_true**2 + (1.0 - share_true) ** 2
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
+from tcell_assets.science.conditions import compounds
 from tcell_assets.science.plates.plate_geometry import row_number
 from tcell_assets.science.plates.settings import Adjustment, PositionThresholds
 from tcell_assets.science.well_join import rows_for_wells, usable_wells
@@ -55,7 +56,8 @@ def position_audit(
     Args:
         values: one column per variable (numbers, or booleans for a label), index `well_id`; missing values are left
             out, and so are wells that are not in the index.
-        wells: `well_id, batch, plate, row, column, is_edge, metabolite` of at least these wells.
+        wells: `well_id, batch, plate, row, column, is_edge, metabolite` and, where known, `compound` of at least these
+            wells.
         thresholds: `PositionThresholds()` by default.
 
     Returns:
@@ -288,7 +290,8 @@ def _predicted_from_position(
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.model_selection import GroupKFold
 
-    folds = min(thresholds.folds, layout["metabolite"].nunique())
+    compound = compounds(layout)
+    folds = min(thresholds.folds, compound.nunique())
     if folds < 2 or values.nunique() < 2:
         return None
     position = np.column_stack(
@@ -296,7 +299,7 @@ def _predicted_from_position(
     )
     target = values.to_numpy()
     predicted = np.empty(len(target))
-    for train, held_out in GroupKFold(folds).split(position, target, layout["metabolite"]):
+    for train, held_out in GroupKFold(folds).split(position, target, compound):
         # Leaves of 2 wells and half of the columns at a split: on the published screen within 0.01 of full trees.
         forest = RandomForestRegressor(
             thresholds.trees, min_samples_leaf=2, max_features=0.5, n_jobs=1, random_state=thresholds.seed

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from tcell_assets.science.conditions import is_empty
 from tcell_assets.science.counts.variance_stabilization import Counts
 from tcell_assets.science.plates.position import edge_effect, morans_i_by_plate
 from tcell_assets.science.plates.settings import WellQualityThresholds
@@ -18,6 +19,7 @@ from tcell_assets.science.well_join import rows_for_wells, some_names
 MITOCHONDRIAL_PATTERN = r"(?i)^MT-"
 RIBOSOMAL_PATTERN = r"(?i)^RP(?:[SL]\d|LP\d|SA$)"
 
+EMPTY_BY_PLATE_MAP = "empty by the plate map"
 WELL_QC_COLUMNS = (
     "well_id",
     "total_umi",
@@ -86,7 +88,7 @@ def well_qc(
         well left out of its own; missing with fewer than 3); `rle_median, rle_iqr` of the relative log expression
         (VST minus the gene's median over the plate); `outlier_score` (largest absolute robust z among ln UMI,
         ln genes seen, mitochondrial and top-20 share, within the plate); `qc_pass`; `qc_reason`, empty for a
-        well that passes.
+        well that passes. A well that is empty by the plate map (`well_type`) fails and enters no plate median.
 
     Raises:
         ValueError: counts, genes and wells do not fit each other, or a well has no expression.
@@ -97,6 +99,9 @@ def well_qc(
         raise ValueError(
             f"{len(missing)} well(s) have no expression: {some_names(missing)}. Give the same wells."
         )
+    empty = is_empty(wells)
+    if empty.any():
+        return _with_empty_wells(wells, empty, vst, counts, genes, thresholds)
     table = pd.DataFrame({"well_id": wells["well_id"].to_numpy()})
     plate = (wells["batch"] + "_" + wells["plate"]).to_numpy()
     measures = ["total_umi", "genes_seen", "mitochondrial_share", "ribosomal_share", "top20_share"]
@@ -127,6 +132,37 @@ def well_qc(
     return table[list(WELL_QC_COLUMNS)]
 
 
+def _with_empty_wells(
+    wells: pd.DataFrame,
+    empty: np.ndarray,
+    vst: pd.DataFrame,
+    counts: Counts | None,
+    genes: Sequence[str] | None,
+    thresholds: WellQualityThresholds,
+) -> pd.DataFrame:
+    """Quality where some wells hold nothing: they fail, and the others are judged as if they were not there."""
+    matrix = None if counts is None else sparse.csr_matrix(counts)
+    table = pd.DataFrame({"well_id": wells["well_id"].to_numpy()})
+    for name in WELL_QC_COLUMNS[1:]:
+        table[name] = np.nan
+    measures = ["total_umi", "genes_seen", "mitochondrial_share", "ribosomal_share", "top20_share"]
+    if matrix is not None:
+        table[measures] = _count_measures(matrix, genes, wells)
+    table["qc_pass"], table["qc_reason"] = False, EMPTY_BY_PLATE_MAP
+    table = table[list(WELL_QC_COLUMNS)]
+    if empty.all():
+        return table
+    others = np.flatnonzero(~empty)
+    kept = None if matrix is None else matrix[others]
+    judged = well_qc(wells.iloc[others].reset_index(drop=True), vst, kept, genes, thresholds)
+    return (
+        pd.concat([judged, table.iloc[np.flatnonzero(empty)]])
+        .set_index("well_id")
+        .loc[wells["well_id"]]
+        .reset_index()
+    )
+
+
 def plate_qc(
     wells: pd.DataFrame,
     quality: pd.DataFrame,
@@ -134,7 +170,7 @@ def plate_qc(
     positive_controls: Collection[str] = (),
     thresholds: PlateQualityThresholds | None = None,
 ) -> pd.DataFrame:
-    """Judge every plate by its wells, its controls and the pattern of its depth.
+    """Judge every plate by its wells, its controls and the pattern of its depth; empty wells do not count.
 
     ``Z′ = 1 − 3(σp + σn) / |μp − μn|`` (Zhang et al. 1999, J Biomol Screen 4:67) and
     ``SSMD = (μp − μn) / sqrt(σp² + σn²)`` (Zhang 2007, Genomics 89:552), p the positive control, n DMSO, σ with n − 1.
@@ -156,6 +192,7 @@ def plate_qc(
         ValueError: a well has no quality, or more than one.
     """
     thresholds = thresholds or PlateQualityThresholds()
+    wells = wells[~is_empty(wells)]
     by_well = rows_for_wells(quality, wells["well_id"], "well_qc")
     readout = by_well["dmso_correlation"] if readout is None else readout
     rows = []

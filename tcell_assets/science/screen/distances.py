@@ -8,6 +8,7 @@ from typing import cast, get_args
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import contexts, is_treated
 from tcell_assets.science.latents import latent_columns
 from tcell_assets.science.screen.settings import ReferenceScope
 from tcell_assets.science.well_join import rows_for_wells, some_names, usable_wells
@@ -45,9 +46,10 @@ def dmso_distances(
     Args:
         latents: `well_id, z_00, z_01, …`, all wells that may enter a reference; for scope `screen` those of
             every batch.
-        wells: Well metadata of the same wells: `well_id, batch, plate, is_dmso`.
+        wells: Well metadata of the same wells: `well_id, batch, plate, is_dmso` and, where known, `context`.
         scope: Which DMSO wells form μ: all given (`screen`), those of the well's batch or plate, or
-            `plate_shrunk`, (n_p m_p + k m_b)/(n_p + k) of plate and batch means.
+            `plate_shrunk`, (n_p m_p + k m_b)/(n_p + k) of plate and batch means; always those of the well's own
+            context alone (time, cell line, donor, further factors).
         training_latent_mean: Mean latent of the model's training wells, one number a latent axis.
         shrinkage: k of `plate_shrunk`, in wells.
         usable: Booleans indexed by `well_id`; wells marked False enter no centre (they still get distances).
@@ -96,6 +98,7 @@ def dmso_distances(
     plate = np.array([f"{b} plate {p}" for b, p in zip(batch, metadata["plate"], strict=True)])
     whole_screen = np.full(len(well_ids), "screen")
     groups = {"screen": whole_screen, "batch": batch, "plate": plate, "plate_shrunk": batch}[scope]
+    groups, plate = _within_context(groups, plate, metadata, in_centre)
     _require_dmso(scope, groups[asked], groups, in_centre)
 
     total, size = _dmso_sums(z, groups, in_centre, leave_one_out)
@@ -117,6 +120,30 @@ def dmso_distances(
     return distances.iloc[asked].reset_index(drop=True)
 
 
+def _within_context(
+    groups: np.ndarray, plate: np.ndarray, metadata: pd.DataFrame, in_centre: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The groups, each split by context: another cell line or time is no effect of a compound.
+
+    Wells without a treatment whose context has no DMSO, such as empty ones, take the context with most DMSO wells.
+    """
+    context = contexts(metadata).astype(str).to_numpy(dtype=object)
+    if len(set(context)) == 1:
+        return groups, plate
+    held = pd.Series(context[in_centre])
+    if not held.empty:
+        lacks_dmso = ~np.isin(context, held.unique())
+        untreated = ~is_treated(metadata) & ~metadata["is_dmso"].to_numpy(dtype=bool)
+        context = np.where(lacks_dmso & untreated, held.mode().iloc[0], context)
+
+    def split(names: np.ndarray) -> np.ndarray:
+        return np.array(
+            [f"{name} ({where})" if where else str(name) for name, where in zip(names, context, strict=True)]
+        )
+
+    return split(groups), split(plate)
+
+
 def _asked_positions(well_ids: list[str], rows: Collection[str] | None) -> np.ndarray:
     if rows is None:
         return np.arange(len(well_ids))
@@ -135,7 +162,8 @@ def _require_dmso(scope: str, needed: np.ndarray, groups: np.ndarray, in_centre:
         raise ValueError(
             f"DMSO reference '{scope}': fewer than {MINIMUM_DMSO_WELLS} usable DMSO wells in {found}. "
             "Choose a wider reference (plate_shrunk, batch or screen), or check the control's name and the "
-            "quality control of these wells."
+            "quality control of these wells; wells are compared with DMSO of their own time, cell line and donor, "
+            "unless screen.yaml lists those columns under ignore_columns."
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import conditions
 from tcell_assets.science.screen.hit_calling import HIT_CLASSES
 from tcell_assets.science.well_join import some_names
 
@@ -16,7 +17,7 @@ def hit_drivers(
 
     Args:
         by_gene: Attribution of wells × genes, index `well_id`, as `Attribution.by_gene`.
-        wells: `well_id, metabolite` of at least these wells.
+        wells: `well_id, metabolite` and, where known, `condition` of at least these wells.
         hits: `metabolite, hit_class, rank`, as `hit_calling.call_hits` returns.
         top: Genes a hit.
 
@@ -28,7 +29,7 @@ def hit_drivers(
     Raises:
         ValueError: A hit has no attributed well.
     """
-    metabolite_of = wells.set_index("well_id")["metabolite"].loc[by_gene.index]
+    metabolite_of = conditions(wells.set_index("well_id")).loc[by_gene.index]
     called = hits[hits["hit_class"].isin(HIT_CLASSES)].sort_values("rank")
     missing = set(called["metabolite"]) - set(metabolite_of)
     if missing:

@@ -1,10 +1,11 @@
-"""Scores of every metabolite over all batches, from the distances and predictions of its wells."""
+"""Scores of every treatment over all batches, from the distances and predictions of its replicates."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import conditions, is_treated
 from tcell_assets.science.well_join import rows_for_wells, usable_wells
 
 DISTANCES = ("euclidean", "cosine", "cosine_centered")
@@ -26,7 +27,7 @@ def score_metabolites(
     measures the distance to an arbitrary origin, not to DMSO.
 
     Args:
-        wells: Well metadata of all batches: `well_id, metabolite, is_dmso`.
+        wells: Well metadata of all batches: `well_id, metabolite, is_dmso` and, where known, `condition, well_type`.
         predictions: `well_id, activation_probability` and, where that head was trained, `pred_activation`.
         distances: `well_id, euclidean, cosine, cosine_centered`.
         usable: Booleans indexed by `well_id`; wells marked False enter no score.
@@ -35,12 +36,14 @@ def score_metabolites(
     Returns:
         `rank, metabolite, n_wells` and `mean_…, sd_…, n_…` of each quantity, best rank first; `sd_…` has
         divisor n − 1 and is NaN for one well, `n_…` counts the finite values. `n_wells` counts usable wells;
-        a metabolite without any keeps its row, without values, and has no rank. DMSO is not in the table.
+        a metabolite without any keeps its row, without values, and has no rank. DMSO, medium and empty wells are not
+        in the table. `metabolite` is the condition's name, which is the metabolite's own in a screen without factors.
 
     Raises:
         ValueError: A well has no prediction or no distance, or a metabolite no hit call.
     """
-    treated = wells.loc[~wells["is_dmso"].astype(bool)]
+    treated = wells.loc[is_treated(wells)]
+    condition = conditions(treated).to_numpy()
     well_ids = treated["well_id"].tolist()
     values = pd.concat(
         [
@@ -50,11 +53,9 @@ def score_metabolites(
         axis=1,
     ).astype(np.float64)
     allowed = usable_wells(usable, well_ids)
-    grouped = values.where(allowed, other=np.nan).groupby(treated["metabolite"].to_numpy())
+    grouped = values.where(allowed, other=np.nan).groupby(condition)
 
-    columns: dict[str, pd.Series] = {
-        "n_wells": allowed.groupby(treated["metabolite"].to_numpy()).sum().astype(int)
-    }
+    columns: dict[str, pd.Series] = {"n_wells": allowed.groupby(condition).sum().astype(int)}
     for quantity in (*DISTANCES, *PREDICTIONS):
         columns[f"mean_{quantity}"] = grouped[quantity].mean()
         columns[f"sd_{quantity}"] = grouped[quantity].std(ddof=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import compounds, is_treated
 from tcell_assets.science.evaluation.prediction_metrics import bootstrap_weights, pearson, spearman
 from tcell_assets.science.model.settings import REGRESSION_TARGETS
 from tcell_assets.science.plates.position import Adjustment, adjust_for_position
@@ -48,9 +49,9 @@ def phenotype_correlation(
         metadata[list(REGRESSION_TARGETS)].apply(pd.to_numeric, errors="coerce")
     )
     values = values.astype(np.float64)
-    counted = ~metadata["is_dmso"].astype(bool) & allowed
+    counted = pd.Series(is_treated(metadata), index=metadata.index) & allowed
     versions = {False: values, True: adjust_for_position(values, wells, adjustment, usable=usable)}
-    groups = metadata["metabolite"].astype(str)
+    groups = compounds(metadata).astype(str)
     rows = []
     for adjusted, table in versions.items():
         for target in REGRESSION_TARGETS:
