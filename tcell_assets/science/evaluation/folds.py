@@ -19,8 +19,8 @@ def assign_folds(wells: pd.DataFrame, scheme: Scheme, n_folds: int = 5, seed: in
             `is_activated`.
         scheme: `random`: stratified by label, 80/20 with 5 folds, as published; replicates of a held-out
             well stay in training. `leave_metabolite_out`: all wells of a compound together, whatever their dose,
-            time or cell line; DMSO and untreated wells are in every training set, since no screen meets an unknown control. `leave_plate_out` and `leave_batch_out`:
-            every plate, every batch once.
+            time or cell line; DMSO and untreated wells are in every training set, since no screen meets an unknown
+            control. `leave_plate_out` and `leave_batch_out`: every plate, every batch once.
         n_folds: Folds of the first two schemes.
         seed: Of the shuffle.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from tcell_assets.science.model.compute import Compute
 from tcell_assets.science.model.network import ExpressionTransformer, NetworkOutput
 from tcell_assets.science.model.settings import LABEL_TARGET, LEGACY_TARGET, REGRESSION_TARGETS, TARGETS
 from tcell_assets.science.model.trained_model import ModelError, TrainedModel, gene_positions
+from tcell_assets.science.well_join import rows_for_wells
 
 GRADIENT_X_INPUT = "gradient_x_input"
 

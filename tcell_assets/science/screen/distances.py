@@ -137,9 +137,8 @@ def _within_context(
         context = np.where(lacks_dmso & untreated, held.mode().iloc[0], context)
 
     def split(names: np.ndarray) -> np.ndarray:
-        return np.array(
-            [f"{name} ({where})" if where else str(name) for name, where in zip(names, context, strict=True)]
-        )
+        pairs = zip(names, context, strict=True)
+        return np.array([f"{name} ({where})" if where else str(name) for name, where in pairs])
 
     return split(groups), split(plate)
 
