@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": ("jobs", "Compare the current model's settings with plainer models on held-out wells."),
     "explain": ("jobs", "Sum Integrated Gradients up: gene ranking, drivers of hits, gene sets."),
     "export": ("export", "Write the screen for other tools: AnnData or the published CSV files."),
+    "forget": ("forget", "Take a batch out of the screen, or bring it back."),
     "import": ("importing", "Turn a published-layout folder into one landing folder a batch."),
     "ingest": ("jobs", "Read and check batches of the landing zone."),
     "models": ("models", "List the model versions, promote one, or roll back."),

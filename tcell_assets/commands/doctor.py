@@ -211,6 +211,9 @@ def _models(platform: Platform, deep: bool) -> Iterator[Finding]:
 
 
 def _landing_zone(platform: Platform) -> Iterator[Finding]:
+    from tcell_assets.installation.operations import vanished_batches
+    from tcell_assets.lake.archive import forgotten_batches
+    from tcell_assets.lake.copies import changed_copies, screen_sentences
     from tcell_assets.landing.fingerprint import list_batches
 
     data = platform.configuration.data
@@ -223,3 +226,20 @@ def _landing_zone(platform: Platform) -> Iterator[Finding]:
     for name, fault in folders.refused.items():
         yield Finding("problem", f"{data}: folder {name!r} is no batch, it {fault}", "rename the folder")
     yield Finding("ok", f"landing zone {data}: {len(folders.batches)} batches")
+    lake = platform.storage.lake()
+    for batch in vanished_batches(data, lake):
+        yield Finding(
+            "problem",
+            f"the landing folder of {batch} is gone, and its tables still count",
+            f"put {data / batch} back, or run `tcell forget {batch}`",
+        )
+    for note in forgotten_batches(lake).values():
+        yield Finding("note", note.sentence())
+    for sentence in screen_sentences(lake):
+        yield Finding(
+            "note",
+            f"{sentence}; copies count nowhere",
+            "set `duplicates: allow` in screen.yaml where they are meant, or `tcell forget` the copy",
+        )
+    for batch, reason in changed_copies(lake).items():
+        yield Finding("problem", f"{batch}: {reason}", f"tcell ingest {batch}")

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import DagsterEventType
+from dagster._utils.error import SerializableErrorInfo
 
 from tcell_assets.definitions import build_defs
 from tcell_assets.defs.partitions import register_batches
 from tcell_assets.defs.resources import Storage
 from tcell_assets.installation.configuration import Configuration, load_configuration
+from tcell_assets.installation.operations import landed_batches
 from tcell_assets.installation.recovery import ask_again_for_retries, end_dead_runs, process_tags
+from tcell_assets.lake.archive import end_interrupted_move, forgotten_batches, is_move_unfinished
 from tcell_assets.lake.tables import TABLES
-from tcell_assets.landing.fingerprint import list_batches
 from tcell_assets.landing.unfinished import sweep_unfinished_batches
 
 # A new installation (the folder `tcell run` writes to, say) starts with the project's own instance settings.
@@ -50,11 +53,16 @@ class Platform:
         end_dead_runs(self.instance)
         ask_again_for_retries(self.instance)
         self.storage.sweep()
+        lake = self.storage.lake()
+        for batch, note in forgotten_batches(lake).items():
+            if is_move_unfinished(lake, note):
+                with self.storage.batch_held(batch):
+                    end_interrupted_move(lake, batch)
         sweep_unfinished_batches(self.configuration.data)
 
     def register_landed_batches(self) -> list[str]:
-        """Make every batch folder of the landing zone a partition and return all of them."""
-        landed = list(list_batches(self.configuration.data).batches)
+        """Make every batch folder of the landing zone a partition, but of forgotten ones, and return all of them."""
+        landed = list(landed_batches(self.configuration.data, self.storage.lake()).batches)
         register_batches(self.instance, landed)
         return landed
 
@@ -116,11 +124,25 @@ def failure_message(result: dg.ExecuteInProcessResult) -> str:
             if failure.user_failure_data is not None and failure.user_failure_data.description:
                 messages.append(failure.user_failure_data.description)
             elif failure.error is not None:
-                root = failure.error
-                while root.cause is not None:
-                    root = root.cause
-                messages.append(root.message.strip())
+                messages.append(_root_message(failure.error))
+        elif (
+            event.event_type is DagsterEventType.PIPELINE_FAILURE and event.job_failure_data.error is not None
+        ):
+            # Before the first step, as when a resource refuses.
+            messages.append(_root_message(event.job_failure_data.error))
+    # A check that blocks names itself alone.
+    messages += [
+        f"{check.check_name}: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if check.blocking and not check.passed
+    ]
     return "\n".join(messages) or f"run {result.run_id} failed before its first step; see the UI"
+
+
+def _root_message(error: SerializableErrorInfo) -> str:
+    while error.cause is not None:
+        error = error.cause
+    return error.message.strip()
 
 
 @contextmanager

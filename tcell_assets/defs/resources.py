@@ -11,6 +11,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pydantic import Field
 from upath import UPath
 
+from tcell_assets.lake.archive import require_present
 from tcell_assets.lake.marker import require_known_storage
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.store import Lake
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 GPU_POOL = "gpu"
 # What the platform itself writes below the storage root; history and logs beside them are Dagster's.
-WRITTEN_FOLDERS = ("lake", "models", "checkpoints")
+WRITTEN_FOLDERS = ("lake", "models", "checkpoints", "archive")
 
 # Dagster sets the storage up once for the assets and once more for the IO manager that holds it.
 _RUNS_THAT_HOLD_THEIR_BATCH: set[str] = set()
@@ -73,18 +74,33 @@ class Storage(dg.ConfigurableResource):
 
         Two runs on one batch take turns, so that they never leave one table of each. The lock is the kernel's: it
         ends with its process, however that ends. On an object store nothing is held.
+
+        Raises:
+            ForgottenBatchError: The batch was forgotten, and nothing is made of it.
         """
-        root, run = self._present_root(), context.run
+        run = context.run
         batch = run.tags.get(PARTITION_NAME_TAG) if run is not None else None
-        if run is None or batch is None or not is_local(root) or run.run_id in _RUNS_THAT_HOLD_THEIR_BATCH:
+        if run is None or batch is None or run.run_id in _RUNS_THAT_HOLD_THEIR_BATCH:
             yield self
             return
-        with locked(Path(root.path) / "locks" / f"{batch}.lock"):
+        with self.batch_held(batch):
+            # Asked only now: it may have been forgotten while this run waited for its turn.
+            require_present(self.lake(), batch)
             _RUNS_THAT_HOLD_THEIR_BATCH.add(run.run_id)
             try:
                 yield self
             finally:
                 _RUNS_THAT_HOLD_THEIR_BATCH.discard(run.run_id)
+
+    @contextmanager
+    def batch_held(self, batch: str) -> Iterator[None]:
+        """Keep other runs from a batch; on an object store nothing is held."""
+        root = self._present_root()
+        if not is_local(root):
+            yield
+            return
+        with locked(Path(root.path) / "locks" / f"{batch}.lock"):
+            yield
 
     def sweep(self) -> list[str]:
         """Delete what killed writers left, and return the names of what was deleted."""

@@ -104,10 +104,17 @@ def _quality(wells: pd.DataFrame | None, plates: pd.DataFrame | None) -> Verdict
     failed = int((~wells["qc_pass"].astype(bool)).sum())
     flagged = plates[plates["flag"] != "ok"]
     findings = [f"{failed} of {len(wells)} wells fail and enter no training, no DMSO centre and no score"]
+    copies = wells[wells["qc_reason"].fillna("").str.contains("copy of ", regex=False)]
+    findings += [
+        f"{batch} holds wells that the screen held before: {len(rows)} of {(wells['batch'] == batch).sum()} wells are "
+        "copies and count nowhere"
+        for batch, rows in copies.groupby("batch")
+    ]
     findings += [f"plate {row.batch} {row.plate}: {row.flag_reason}" for row in flagged.itertuples()]
     if flagged.empty:
         findings.append(f"no problem with any of the {len(plates)} plates")
-    return Verdict(topic, _worst(plates["flag"]), tuple(findings[:MOST_FINDINGS]))
+    flags = [*plates["flag"], *["watch"] * (not copies.empty)]
+    return Verdict(topic, _worst(pd.Series(flags, dtype=str)), tuple(findings[:MOST_FINDINGS]))
 
 
 def _model(comparison: pd.DataFrame | None) -> Verdict:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tcell_assets.installation.configuration import OperationSettings
+from tcell_assets.lake.archive import forgotten_batches
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.staleness import (
     INGESTED_TABLES,
@@ -25,7 +26,7 @@ from tcell_assets.lake.staleness import (
 )
 from tcell_assets.lake.store import Lake
 from tcell_assets.landing.arrivals import FolderScan, content_key, scan_folder
-from tcell_assets.landing.fingerprint import list_batches
+from tcell_assets.landing.fingerprint import BatchFolders, list_batches
 
 # A sensor's tick must answer within 60 s; what is left over is looked at in the next one.
 SECONDS_TO_HASH = 20.0
@@ -82,6 +83,21 @@ class Arrivals:
         return "; ".join(parts)
 
 
+def landed_batches(data: Path, lake: Lake) -> BatchFolders:
+    """Return the batch folders of the landing zone without those of forgotten batches, which are named as refused."""
+    folders = list_batches(data)
+    forgotten = forgotten_batches(lake)
+    kept = tuple(batch for batch in folders.batches if batch not in forgotten)
+    left = {batch: "was forgotten" for batch in folders.batches if batch in forgotten}
+    return replace(folders, batches=kept, refused={**folders.refused, **left})
+
+
+def vanished_batches(data: Path, lake: Lake) -> list[str]:
+    """Return the batches of the lake whose landing folder is gone: nothing can make their tables anew."""
+    landed = set(list_batches(data).batches)
+    return [batch for batch in lake.batches("well_metadata") if batch not in landed]
+
+
 def find_arrivals(
     data: Path,
     lake: Lake,
@@ -100,7 +116,7 @@ def find_arrivals(
         now: Unix time.
         clock: Measures how long hashing has taken.
     """
-    folders = list_batches(data)
+    folders = landed_batches(data, lake)
     remembered = dict(known)
     arrivals: list[Arrival] = []
     waiting: dict[str, str] = {}
@@ -188,7 +204,7 @@ def survey(
 
     A batch whose copy has not ended is not read, but scored as it stands in the lake where its model is old.
     """
-    landed = set(list_batches(data).batches)
+    landed = set(landed_batches(data, lake).batches)
     batches = sorted(landed | set(lake.batches("expression_matrix")))
     waiting: dict[str, str] = {}
     work = []

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tcell_assets.lake.copies import COPY_DETAILS
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.store import TRAINING_HASH, Lake, Lineage
 from tcell_assets.lake.tables import TABLES
@@ -20,6 +21,7 @@ VALUE_KIND = "value_kind"
 STABILIZATION = "variance_stabilization"
 DETAILS = (
     PLATE_FILES_HASH, PLATE_FILES_STAMP, WELLS_WITH_TARGETS, BATCH_HASH, VALUE_KIND, STABILIZATION, TRAINING_HASH,
+    *COPY_DETAILS,
 )  # fmt: skip
 
 INGESTED_TABLES = ("well_metadata", "expression_matrix")
@@ -92,7 +94,12 @@ def training_set(lake: Lake) -> dict[str, str]:
 
 
 def _has_targets(lake: Lake, batch: str) -> bool:
-    return bool(lake.lineage("well_metadata", batch).details.get(WELLS_WITH_TARGETS))
+    if not lake.lineage("well_metadata", batch).details.get(WELLS_WITH_TARGETS):
+        return False
+    # A batch of which every well failed, such as a copy of another, teaches nothing.
+    return not lake.exists("well_qc", batch) or bool(
+        lake.read("well_qc", batch, ["qc_pass"])["qc_pass"].any()
+    )
 
 
 def training_difference(trained_on: Mapping[str, str], now: Mapping[str, str]) -> str:

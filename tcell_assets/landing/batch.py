@@ -32,6 +32,7 @@ class LandedBatch:
         value_kind: What was measured: ``vst`` or ``counts``.
         notes: What a reader of the data should know, such as columns that were dropped.
         content_hash: See `fingerprint.content_hash`.
+        counts_copies: Whether its wells count although another batch of the screen holds them too.
     """
 
     name: str
@@ -41,6 +42,7 @@ class LandedBatch:
     value_kind: ValueKind
     notes: tuple[str, ...]
     content_hash: str
+    counts_copies: bool = False
 
 
 def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedBatch:
@@ -90,6 +92,7 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
         value_kind="vst" if counts is None else "counts",
         notes=tuple(notes),
         content_hash=hashed,
+        counts_copies=settings.duplicates == "allow",
     )
 
 

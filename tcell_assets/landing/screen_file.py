@@ -33,7 +33,7 @@ def read_screen_settings(
     Args:
         file: YAML; every key is optional: ``control_names, positive_control_names, plate_format, well_pattern,
             columns, factors, ignore_columns, dose_unit, time_unit, names, value_kind, concentration_in_name,
-            unmapped_wells, limits``.
+            unmapped_wells, duplicates, limits``.
         defaults: What holds where the file says nothing; its limits cap the limits of the file's own reading.
         problems: Receives unknown keys, with the nearest known one, and values of the wrong kind.
 
@@ -203,6 +203,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "value_kind": _one_of("vst", "counts"),
     "concentration_in_name": _one_of(True, False),
     "unmapped_wells": _one_of("refuse", "drop"),
+    "duplicates": _one_of("count_once", "allow"),
     "limits": _mapping,
 }
 _LIMIT_READERS: dict[str, Callable[[Any], Any]] = {

@@ -60,6 +60,8 @@ class LandingSettings:
             dose.
         unmapped_wells: What happens to rows of a matrix that are no well of the plate map: ``refuse`` the batch, or
             ``drop`` them (aligners write every barcode they know).
+        duplicates: What happens to wells that hold what another well of the screen held before: ``count_once`` leaves
+            them out everywhere, ``allow`` counts them as wells of their own.
         limits: See `LandingLimits`.
     """
 
@@ -76,4 +78,5 @@ class LandingSettings:
     value_kind: ValueKind | None = None
     concentration_in_name: bool | None = None
     unmapped_wells: Literal["refuse", "drop"] = "refuse"
+    duplicates: Literal["count_once", "allow"] = "count_once"
     limits: LandingLimits = LandingLimits()

@@ -10,6 +10,7 @@ from tcell_assets.defs.metadata import bullet_list, preview, stage_tag, table_ou
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
 from tcell_assets.lake import stages
+from tcell_assets.lake.copies import ARRIVAL, COUNTS_COPIES, WELL_HASHES, arrival_of
 from tcell_assets.lake.staleness import (
     PLATE_FILES_HASH,
     PLATE_FILES_STAMP,
@@ -60,6 +61,7 @@ def ingest_batch(
     from tcell_assets.landing.batch import read_batch
     from tcell_assets.science.conditions import is_empty, is_treated
     from tcell_assets.science.counts.count_table import counts_to_table
+    from tcell_assets.science.plates.well_copies import count_hashes, expression_hashes
 
     folder = landing_zone.batch_folder(context.partition_key)
     stamp = scan_folder(folder).stamp
@@ -120,11 +122,22 @@ def ingest_batch(
             expression, fit = expression_of_counts(
                 storage, batch.counts, set(batch.wells.loc[is_empty(batch.wells), "well_id"])
             )
+            hashes = count_hashes(batch.counts.values, batch.counts.well_ids, batch.counts.genes)
         assert expression is not None, "a landed batch has expression or counts"
+        if batch.counts is None:
+            hashes = expression_hashes(expression)
         yield table_result(
             "expression_matrix",
             expression.reset_index(names="well_id"),
-            {**counts, "genes": expression.shape[1], VALUE_KIND: batch.value_kind, STABILIZATION: fit},
+            {
+                **counts,
+                "genes": expression.shape[1],
+                VALUE_KIND: batch.value_kind,
+                STABILIZATION: fit,
+                WELL_HASHES: dg.MetadataValue.json(hashes),
+                ARRIVAL: arrival_of(storage.lake(), batch.name),
+                COUNTS_COPIES: batch.counts_copies,
+            },
         )
 
 

@@ -20,6 +20,7 @@ from tcell_assets.defs.metadata import (
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake import stages
+from tcell_assets.lake.copies import COPIES, copies_of, sentences
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets.science.plates.settings import AdjustmentSettings, PositionThresholds, WellQualityThresholds
 
@@ -31,6 +32,7 @@ OWNERS = ["team:screening"]
 
 FEWEST_USABLE_SHARE = 0.5
 FEWEST_USABLE_DMSO = 3
+COUNTED_ONCE = "wells_counted_once"
 POSITION_CHECK = "position_explains_little"
 
 
@@ -44,6 +46,12 @@ POSITION_CHECK = "position_explains_little"
             "enough_usable_wells",
             "At least half of all wells and 3 DMSO wells pass.",
             blocking=True,
+        ),
+        batch_check(
+            "well_qc",
+            COUNTED_ONCE,
+            "No well holds what another well of the screen held before. Copies fail and count nowhere; `duplicates: "
+            "allow` in screen.yaml counts them.",
         ),
         batch_check("plate_qc", "plates_unflagged", "No plate is flagged."),
     ],
@@ -76,6 +84,17 @@ def check_quality(
     what, unit = ("UMI a well", "UMI") if counts is not None else ("spread of relative expression", "log2")
     figure = plate_heat_maps({"raw": shown}, well_metadata, f"{batch}: {what}", unit)
 
+    # After the plates were judged: a copied plate is as sound as the first.
+    copies = copies_of(storage.lake(), batch)
+    repeats = wells["well_id"].map(copies)
+    reasons = (
+        wells["qc_reason"].where(wells["qc_reason"] == "", wells["qc_reason"] + "; ") + "copy of " + repeats
+    )
+    wells = wells.assign(
+        qc_pass=wells["qc_pass"] & repeats.isna(),
+        qc_reason=reasons.where(repeats.notna(), wells["qc_reason"]),
+    )
+    counted_twice = "; ".join(sentences(storage.lake(), batch, copies, len(wells)))
     usable_dmso = int(wells.loc[well_metadata["is_dmso"].to_numpy(), "qc_pass"].sum())
     if "well_qc" in context.op_execution_context.selected_output_names:
         failed = wells.loc[~wells["qc_pass"], ["well_id", "qc_reason"]]
@@ -88,7 +107,23 @@ def check_quality(
                 "failed": preview(failed, 20),
                 "plates": picture(figure.thumbnail),
                 "figure": storage.keep_figure(f"{batch}/well_qc.png", figure.full),
+                COPIES: dg.MetadataValue.json(copies),
             },
+        )
+        if copies:
+            context.log.warning(counted_twice)
+        yield from selected(
+            context,
+            dg.AssetCheckResult(
+                asset_key="well_qc",
+                check_name=COUNTED_ONCE,
+                passed=not copies,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=f"{counted_twice}; they count nowhere until screen.yaml says `duplicates: allow`"
+                if copies
+                else f"no well of {batch} holds what another held before",
+                metadata={"copies": len(copies)},
+            ),
         )
         judged = wells.loc[~is_empty(well_metadata), "qc_pass"]
         usable = float(judged.mean()) if len(judged) else 0.0
@@ -99,7 +134,8 @@ def check_quality(
                 check_name="enough_usable_wells",
                 passed=usable >= FEWEST_USABLE_SHARE and usable_dmso >= FEWEST_USABLE_DMSO,
                 description=f"{judged.sum()} of {len(judged)} of {batch} pass, {usable_dmso} DMSO; "
-                f"at least {FEWEST_USABLE_SHARE:.0%} and {FEWEST_USABLE_DMSO} are needed.",
+                f"at least {FEWEST_USABLE_SHARE:.0%} and {FEWEST_USABLE_DMSO} are needed."
+                + (f" {counted_twice}: copies count nowhere." if copies else ""),
                 metadata={"usable_share": usable, "usable_dmso_wells": usable_dmso},
             ),
         )
