@@ -87,8 +87,18 @@ def main() -> None:
         if debug:
             raise
         click.echo(f"error: {error}", err=True)
+        _name_full_list(error)
         click.echo("(tcell --debug … shows the traceback)", err=True)
         sys.exit(1)
+
+
+def _name_full_list(error: Exception) -> None:
+    """Where an error shows two examples of a cause, write the others down and say where."""
+    if getattr(error, "is_shortened", False):
+        from tcell_assets.landing.problems import LandingError, write_full_list
+
+        assert isinstance(error, LandingError)
+        click.echo(f"every one of them: {write_full_list(error)}", err=True)
 
 
 def echo_table(rows: list[dict[str, Any]]) -> None:

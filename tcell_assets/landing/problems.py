@@ -1,10 +1,16 @@
-"""What is wrong with a landing folder: one problem a line, all problems of a batch in one error."""
+"""What is wrong with a landing folder: one sentence a cause, all causes in one error, and the whole list beside it."""
 
+import os
+import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
-# Enough to see a pattern, few enough to be read: a wrong decimal sign makes every cell of a matrix a problem.
-SHOWN_PER_KIND = 20
+# What is kept of each kind and file for the list: a wrong decimal sign makes every cell of a matrix a problem.
+SHOWN_PER_KIND = 200
+# The error itself is read in a terminal: two examples show a pattern, and 15 lines fit beside the command.
+EXAMPLES = 2
+LONGEST_ERROR = 15
 LONGEST_QUOTE = 60
 
 
@@ -18,12 +24,16 @@ class Problem:
             the first column is 1), or empty where the whole file is meant.
         found: What stands there.
         mend: What to do about it.
+        kind: Plural noun for problems of this kind, such as ``non-numeric cells``.
+        times: How many problems this one stands for: those beyond what is kept of a kind and file.
     """
 
     file: str
     place: str
     found: str
     mend: str
+    kind: str = ""
+    times: int = 1
 
     def __str__(self) -> str:
         where = f"{self.file}, {self.place}" if self.place else self.file
@@ -44,9 +54,53 @@ class LandingError(Exception):
         super().__init__(batch, problems)
 
     def __str__(self) -> str:
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = [f"  {number}. {problem}" for number, problem in enumerate(self.problems, start=1)]
+        causes = self.causes()
+        count = "1 problem" if len(causes) == 1 else f"{len(causes)} problems"
+        # The head, a line for those that do not fit, and one that a command adds to name the list.
+        shown = causes if len(causes) <= LONGEST_ERROR - 2 else causes[: LONGEST_ERROR - 3]
+        lines = [f"  {number}. {cause}" for number, cause in enumerate(shown, start=1)]
+        if len(shown) < len(causes):
+            lines.append(f"  and {len(causes) - len(shown)} more; mend these first")
         return "\n".join([f"batch {quoted(self.batch)} cannot be read, {count}:", *lines])
+
+    def causes(self) -> list[str]:
+        """One sentence a cause: the problem itself, or how many of its kind there are, with two examples."""
+        groups: dict[tuple[str, str], list[Problem]] = {}
+        for number, problem in enumerate(self.problems):
+            groups.setdefault((problem.file, problem.kind or str(number)), []).append(problem)
+        return [_cause(group) for group in groups.values()]
+
+    @property
+    def is_shortened(self) -> bool:
+        """Whether the list of all problems says more than the error."""
+        return len(self.problems) > len(self.causes()) or len(self.causes()) > LONGEST_ERROR - 2
+
+    def full_list(self) -> str:
+        """Every problem that was kept, one a line."""
+        return "".join(f"{problem}\n" for problem in self.problems)
+
+
+def _cause(problems: list[Problem]) -> str:
+    first = problems[0]
+    total = sum(problem.times for problem in problems)
+    if total == 1:
+        return str(first)
+    examples = [f"{problem.place} {problem.found}".strip() for problem in problems if problem.times == 1]
+    more = "" if total <= EXAMPLES else f"{total} {first.kind}, such as "
+    mends = list(dict.fromkeys(problem.mend for problem in problems if problem.mend))
+    text = f"{first.file}: {more}{'; '.join(examples[:EXAMPLES])}."
+    return f"{text} {mends[0]}." if mends else text
+
+
+def write_full_list(error: LandingError, folder: Path | None = None) -> Path:
+    """Write every problem of an error, one a line, and return where: among the temporary files unless told."""
+    folder = Path(tempfile.gettempdir()) if folder is None else folder
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in error.batch)[:64]
+    handle, path = tempfile.mkstemp(prefix=f"tcell-problems-{name}-", suffix=".txt", dir=folder)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(error.full_list())
+    return Path(path)
 
 
 @dataclass
@@ -74,7 +128,7 @@ class ProblemCollector:
         """
         self._counts[file, kind] += 1
         if self._counts[file, kind] <= SHOWN_PER_KIND:
-            self.problems.append(Problem(file, place, found, mend))
+            self.problems.append(Problem(file, place, found, mend, kind))
 
     def count_unshown(self, kind: str, file: str, number: int) -> None:
         """Count ``number`` further problems of a kind that were found but not described one by one."""
@@ -94,7 +148,7 @@ class ProblemCollector:
         if self.total == 0:
             return
         unshown = [
-            Problem(file, "", f"and {count - SHOWN_PER_KIND} more {kind}", "")
+            Problem(file, "", f"and {count - SHOWN_PER_KIND} more {kind}", "", kind, count - SHOWN_PER_KIND)
             for (file, kind), count in self._counts.items()
             if count > SHOWN_PER_KIND
         ]

@@ -23,15 +23,30 @@ def test_all_problems_of_a_batch_are_told_in_one_numbered_error() -> None:
     ]
 
 
-def test_of_many_problems_of_one_kind_the_first_are_shown_and_the_rest_counted() -> None:
+def test_many_problems_of_one_kind_are_one_sentence_with_their_number_and_two_examples() -> None:
     problems = ProblemCollector("tc1")
     for row in range(SHOWN_PER_KIND + 7):
         problems.add("non-numeric cells", "expr_mat.csv", f"row {row + 2}", "holds 'x'", "Write a number")
     problems.count_unshown("non-numeric cells", "expr_mat.csv", 10)
     with pytest.raises(LandingError) as caught:
         problems.raise_if_any()
-    assert len(caught.value.problems) == SHOWN_PER_KIND + 1
-    assert str(caught.value).endswith("expr_mat.csv: and 17 more non-numeric cells.")
+    assert str(caught.value).splitlines()[1:] == [
+        f"  1. expr_mat.csv: {SHOWN_PER_KIND + 17} non-numeric cells, such as row 2 holds 'x'; row 3 holds 'x'. "
+        "Write a number."
+    ]
+    assert len(caught.value.full_list().splitlines()) == SHOWN_PER_KIND + 1
+    assert caught.value.full_list().endswith("expr_mat.csv: and 17 more non-numeric cells.\n")
+
+
+def test_however_many_causes_the_error_has_15_lines_at_most() -> None:
+    problems = ProblemCollector("tc1")
+    for number in range(40):
+        problems.add(f"kind {number}", "plate_map.csv", "row 2", f"holds {number}", "Correct it")
+    with pytest.raises(LandingError) as caught:
+        problems.raise_if_any()
+    # One line more is left for the command that names the list.
+    assert len(str(caught.value).splitlines()) == 14
+    assert str(caught.value).splitlines()[-1] == "  and 28 more; mend these first"
 
 
 def test_without_a_problem_nothing_is_raised() -> None:
