@@ -18,6 +18,7 @@ COMMANDS = {
     "audit": ("audit", "Judge a screen's layout from its sample sheet, before anything is sequenced."),
     "backfill": ("backfill", "Bring many batches up to date, with a summary."),
     "benchmark": ("benchmark", "Time the engine against the published network on this machine."),
+    "check": ("check", "Show what an ingest would understand of a folder; nothing is written."),
     "demo": ("demo", "Simulate a small screen and materialize every asset."),
     "doctor": ("doctor", "Look the installation over and name a fix for each finding."),
     "ensemble": ("jobs", "Train the current model from other seeds, for the sd of its predictions."),

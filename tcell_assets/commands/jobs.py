@@ -170,6 +170,8 @@ def _run_for_batches(job: str, batches: tuple[str, ...], config: dict[str, Any] 
                 result = platform.run(job, batch, config)
                 _tell_of_copies(result)
                 outcome[batch] = "done"
+                if job == "ingest":
+                    echo_understood(platform.storage.lake(), batch)
             except RunFailedError as error:
                 outcome[batch] = "failed"
                 click.echo(f"{batch}: {error}", err=True)

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from tcell_assets.lake.store import Lake
+
+
+def echo_understood(lake: Lake, batch: str) -> None:
+    """Print what the files of a batch were read as."""
+    from tcell_assets.lake.staleness import UNDERSTOOD
+
+    kept = lake.lineage("well_metadata", batch).details.get(UNDERSTOOD)
+    found = json.loads(kept) if kept else {"rows": [], "notes": []}
+    width = max((len(word) for word, _ in found["rows"]), default=0)
+    click.echo(f"batch {batch}")
+    for word, text in found["rows"]:
+        click.echo(f"  {word.ljust(width)}  {text}")
+    for note in found["notes"]:
+        click.echo(f"  note: {note}")
 
 
 def summarize_batches(job: str, outcome: Mapping[str, str]) -> None:

@@ -158,7 +158,7 @@ def _observed(lake: Lake, batches: Sequence[str], tables: Sequence[str] = WELL_T
             table[["well_id", *new]], on="well_id", validate="one_to_one"
         )  # fmt: skip
     if HIT_CALLS in TABLES and lake.exists(HIT_CALLS):
-        joined["hit_class"] = class_of_wells(joined["metabolite"], lake.read(HIT_CALLS))
+        joined["hit_class"] = class_of_wells(joined, lake.read(HIT_CALLS))
     return joined
 
 

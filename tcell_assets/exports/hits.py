@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+from tcell_assets.science.conditions import conditions, is_treated
+
 HIT_CALLS = "hit_calls"
 # The table holds a call a feature space; the first of these that it has is shown. A screen without a model has no
 # latent, and tables of older versions have no combined list.
@@ -24,6 +26,13 @@ def calls_shown(hits: pd.DataFrame) -> pd.DataFrame:
     return hits[hits["feature_space"] == shown_space(hits)].reset_index(drop=True)
 
 
-def class_of_wells(metabolites: pd.Series, hits: pd.DataFrame) -> pd.Series:
-    """Return the hit class of each well's metabolite, None for DMSO."""
-    return metabolites.map(calls_shown(hits).set_index("metabolite")["hit_class"])
+def class_of_wells(wells: pd.DataFrame, hits: pd.DataFrame) -> pd.Series:
+    """Return the hit class of each well's condition, None for wells without a treatment.
+
+    Args:
+        wells: Well metadata.
+        hits: The table `hit_calls`.
+    """
+    return (
+        conditions(wells).where(is_treated(wells)).map(calls_shown(hits).set_index("metabolite")["hit_class"])
+    )

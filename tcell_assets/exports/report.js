@@ -153,7 +153,7 @@ function drawReplicates() {
     const means = new Map();
     wells.metabolite.forEach((metabolite, index) => {
       const value = wells.fields[name].values[index];
-      if (value === null || wells.is_dmso[index] || !wells.qc_pass[index]) return;
+      if (value === null || !wells.is_treated[index] || !wells.qc_pass[index]) return;
       const of = means.get(metabolite) ?? means.set(metabolite, {}).get(metabolite);
       (of[wells.batch[index]] ??= []).push(value);
     });

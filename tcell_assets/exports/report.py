@@ -24,9 +24,11 @@ from tcell_assets.exports.hits import HIT_CALLS, calls_shown, class_of_wells
 from tcell_assets.exports.report_verdicts import batch_verdicts, screen_verdicts
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.schema import Column
+from tcell_assets.lake.staleness import UNDERSTOOD
 from tcell_assets.lake.store import Lake
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
+from tcell_assets.science.conditions import conditions, is_treated
 from tcell_assets.science.plates.plate_geometry import row_number
 from tcell_assets.science.screen.latent_map import fit_latent_map, project
 from tcell_assets.science.screen.metabolite_scores import score_metabolites
@@ -43,6 +45,7 @@ DIGITS = 5
 
 SECTIONS = (
     ("verdicts", "Verdicts"),
+    ("understood", "What was understood"),
     ("metabolites", "Metabolites"),
     ("plates", "Plates"),
     ("map", "Map of the wells"),
@@ -60,7 +63,8 @@ WELL_FIELDS = {
     "dmso_distances": ("euclidean", "cosine_centered"),
     "well_metadata": (
         "tscore", "cytotrace", "pseudotime", "activation_score", "is_activated", "batch", "plate", "row", "column",
-        "is_edge", "is_dmso", "metabolite", "cluster", "sample_type", "concentration",
+        "is_edge", "is_dmso", "metabolite", "cluster", "sample_type", "concentration", "condition", "compound",
+        "dose_um", "time_h", "cell_line", "donor", "context", "well_type",
     ),
     "well_qc": ("total_umi", "genes_seen", "rle_iqr", "dmso_correlation", "qc_pass", "qc_reason"),
 }  # fmt: skip
@@ -178,7 +182,7 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
     # A batch's report rests on the batch and the model alone: screen tables change with every other batch.
     hits = read(HIT_CALLS) if is_screen else None
     if hits is not None and wells is not None:
-        classes = class_of_wells(wells["metabolite"], hits).mask(wells["is_dmso"], "vehicle control")
+        classes = class_of_wells(wells, hits).mask(wells["is_dmso"], "vehicle control")
         wells = wells.assign(**{HIT_CLASS: classes})
     hits = calls_shown(hits) if hits is not None else None
     if is_screen:
@@ -196,6 +200,7 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
         judged = batch_verdicts(read("position_audit"), tables["well_qc"], plates)
         scores = _scores_of_batch(tables)
 
+    understood = _understood(lake, batches)
     data: dict[str, Any] = {}
     if wells is not None:
         drawn = _drawn_wells(wells)
@@ -213,7 +218,8 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
         top = ranking.nlargest(TOP_GENES, "importance")
         data["genes"] = _columns(top, ["gene", "importance", "signed_importance"])
     return {
-        "sections": SECTIONS,
+        "sections": [section for section in SECTIONS if section[0] != "understood" or understood],
+        "understood": understood,
         "verdicts": judged,
         "metabolites": _metabolites(hits, scores, is_screen),
         "plate_quality": _shown(plates, TABLES["plate_qc"].columns, PLATE_COLUMNS),
@@ -233,6 +239,16 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
         "data": data,
         "used": used,
     }
+
+
+def _understood(lake: Lake, batches: Sequence[str]) -> list[dict[str, Any]]:
+    """What each batch was read as; nothing of one that was ingested before that was kept."""
+    found = []
+    for batch in batches:
+        if lake.exists("well_metadata", batch):
+            kept = lake.lineage("well_metadata", batch).details.get(UNDERSTOOD)
+            found += [{"name": batch, **json.loads(kept)}] if kept else []
+    return found
 
 
 def _batch_column(asset: str, batch: str | None) -> dict[str, str]:
@@ -307,7 +323,9 @@ def _well_data(wells: pd.DataFrame) -> dict[str, Any]:
                 "values": _json(values),
             }
     return {
-        **_columns(wells, ["well_id", "batch", "plate", "metabolite", "is_dmso", "qc_pass", "column"]),
+        **_columns(wells, ["well_id", "batch", "plate", "qc_pass", "column"]),
+        "metabolite": conditions(wells).tolist(),
+        "is_treated": is_treated(wells).tolist(),
         "row": [row_number(row) for row in wells["row"]],
         "fields": fields,
     }

@@ -19,8 +19,11 @@ BATCH_HASH = "batch_hash"
 # What landed, vst or counts, and for counts the hash of the fit that turned them into expression.
 VALUE_KIND = "value_kind"
 STABILIZATION = "variance_stabilization"
+# What the plate map, the genes and the values were read as: JSON of rows and notes.
+UNDERSTOOD = "understood"
 DETAILS = (
     PLATE_FILES_HASH, PLATE_FILES_STAMP, WELLS_WITH_TARGETS, BATCH_HASH, VALUE_KIND, STABILIZATION, TRAINING_HASH,
+    UNDERSTOOD,
     *COPY_DETAILS,
 )  # fmt: skip
 

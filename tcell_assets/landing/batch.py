@@ -17,7 +17,8 @@ from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.published import is_published, read_published
 from tcell_assets.landing.screen_file import settings_of
 from tcell_assets.landing.screen_settings import LandingSettings, ValueKind
-from tcell_assets.landing.wells import batch_name_fault
+from tcell_assets.landing.understood import Understood, name_kind, understand
+from tcell_assets.landing.wells import PlateFormat, batch_name_fault
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class LandedBatch:
         value_kind: What was measured: ``vst`` or ``counts``.
         notes: What a reader of the data should know, such as columns that were dropped.
         content_hash: See `fingerprint.content_hash`.
+        understood: What the files were read as, to be shown.
         counts_copies: Whether its wells count although another batch of the screen holds them too.
     """
 
@@ -42,6 +44,7 @@ class LandedBatch:
     value_kind: ValueKind
     notes: tuple[str, ...]
     content_hash: str
+    understood: Understood
     counts_copies: bool = False
 
 
@@ -75,7 +78,7 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
         parts = read_plate_layout(folder.name, files, copies, settings, problems, notes)
     plate_format = check_wells(parts.entries, settings, problems)
     check_joined(parts, problems)
-    problems.raise_if_any()
+    problems.raise_if_any(lambda: _understood(folder.name, parts, plate_format, notes).lines())
     assert parts.values is not None, "a reader that returns no values has noted why"
     hashed = content_hash(folder, settings.limits)
     if batch_fingerprint(folder, settings.limits) != before:
@@ -92,8 +95,20 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
         value_kind="vst" if counts is None else "counts",
         notes=tuple(notes),
         content_hash=hashed,
+        understood=_understood(folder.name, parts, plate_format, notes),
         counts_copies=settings.duplicates == "allow",
     )
+
+
+def _understood(batch: str, parts: LandedParts, plate_format: PlateFormat, notes: list[str]) -> Understood:
+    targets = {str(name): int(count) for name, count in parts.targets.notna().sum().items() if count}
+    genes = name_kind(parts.genes) if parts.genes else ""
+    values = ""
+    if parts.values is not None:
+        dense = isinstance(parts.values, np.ndarray)
+        kind = "VST" if dense else "UMI counts"
+        values = f"{kind}, {parts.values.min():g} to {parts.values.max():g}"
+    return understand(batch, parts.entries, plate_format, targets, notes, genes, values)
 
 
 def _in_order_of(wells: pd.DataFrame, parts: LandedParts) -> tuple[pd.DataFrame | None, CountMatrix | None]:

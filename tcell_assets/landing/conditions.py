@@ -177,7 +177,7 @@ def _mend(name: str) -> str:
         return "Correct one of the two"
     return (
         "Correct one of the two, or say in screen.yaml what the name is: "
-        f"control_names: [DMSO, {_yaml(name)}] or positive_control_names: [{_yaml(name)}]"
+        f"control_names: [DMSO, {yaml_value(name)}] or positive_control_names: [{yaml_value(name)}]"
     )
 
 
@@ -267,8 +267,8 @@ def _check_names(wells: Sequence[WellEntry], settings: LandingSettings, problems
             meant = Counter(name for each in found for name in names_of(each) if name in group).most_common(
                 1
             )[0][0]
-            line = ", ".join(f"{_yaml(name)}: {_yaml(meant)}" for name in group if name != meant)
-            apart = ", ".join(f"{_yaml(name)}: {_yaml(name)}" for name in group)
+            line = ", ".join(f"{yaml_value(name)}: {yaml_value(meant)}" for name in group if name != meant)
+            apart = ", ".join(f"{yaml_value(name)}: {yaml_value(name)}" for name in group)
             problems.add(
                 f"{kind} names that look alike",
                 well.file,
@@ -278,7 +278,7 @@ def _check_names(wells: Sequence[WellEntry], settings: LandingSettings, problems
             )
 
 
-def _yaml(text: str) -> str:
+def yaml_value(text: str) -> str:
     """The text as a YAML value that is read back as the same text."""
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9 _.-]*", text) and text.lower() not in (
         "yes", "no", "true", "false", "null", "on", "off", "y", "n", "na",
@@ -389,14 +389,15 @@ def _check_unread(wells: Sequence[WellEntry], problems: ProblemCollector, notes:
         files_of = dict.fromkeys(well.file for well in wells if name in well.others)
         if not varying:
             for file in files_of:
-                constant[file].append(name)
+                is_read = any(name in well.columns.values() for well in files[file][:1])
+                constant[file] += [] if is_read else [name]
         elif _is_harmless(name, holders):
             for file in files_of:
                 harmless[file].append(name)
         elif name not in asked:
             asked.add(name)
             _ask_about(name, holders, varying, problems)
-    for file, names in constant.items():
+    for file, names in ((file, names) for file, names in constant.items() if names):
         notes.append(f"{file}: columns not read: {', '.join(names)}")
     for file, names in harmless.items():
         notes.append(
@@ -415,10 +416,12 @@ def _ask_about(
         f"{listed([level or 'blank' for level in levels])} differ between wells of one condition ({example})"
     )
     guess = _guessed_role(name, [level for level in levels if level])
-    as_role = f", columns: {{{guess}: {_yaml(name)}}} if it is the {guess.replace('_', ' ')}" if guess else ""
+    as_role = (
+        f", columns: {{{guess}: {yaml_value(name)}}} if it is the {guess.replace('_', ' ')}" if guess else ""
+    )
     mend = (
-        f"Say in screen.yaml what it is: factors: [{_yaml(name)}] if it tells conditions apart{as_role}, "
-        f"or ignore_columns: [{_yaml(name)}] if it plays no part"
+        f"Say in screen.yaml what it is: factors: [{yaml_value(name)}] if it tells conditions apart{as_role}, "
+        f"or ignore_columns: [{yaml_value(name)}] if it plays no part"
     )
     problems.add("unread columns that vary", holders[0].file, "row 1", found, mend)
 

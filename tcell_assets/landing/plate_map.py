@@ -67,6 +67,7 @@ class WellEntry:
         volume: Of the compound, or None.
         stated_type: What a column of sample or control types says: see `well_types.type_word`.
         others: Cells of the columns that nobody read.
+        columns: The columns of its file by what they hold.
         well_type: Settled.
         compound: Settled: what a dose series shares; ``A + B`` for two compounds.
         condition: Settled: everything that was done to the well; replicates are wells of one condition.
@@ -94,6 +95,7 @@ class WellEntry:
     volume: float | None = None
     stated_type: str | None = None
     others: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
     well_type: WellType = SAMPLE
     compound: str = ""
     condition: str = ""
@@ -134,7 +136,7 @@ def read_plate_map(
     if row_reader.folded:
         notes.append(
             f"{table.file}: {len(row_reader.folded)} spellings were folded (blanks, hyphens, invisible characters, "
-            f"Unicode NFC): {listed(sorted(row_reader.folded))}"
+            f"Unicode NFC) to {listed(sorted(set(row_reader.folded.values())))}"
         )
     return entries
 
@@ -146,7 +148,8 @@ class _RowReader:
         self, table: TextTable, columns: Columns, settings: LandingSettings, problems: ProblemCollector
     ) -> None:
         self.table, self.columns, self.settings, self.problems = table, columns, settings, problems
-        self.folded: set[str] = set()
+        self.folded: dict[str, str] = {}
+        self._read = {**columns.roles, **{f"factor {name}": name for name in columns.factors}}
         self._cells = {role: table.column(name) for role, name in columns.roles.items()}
         self._factors = {name: table.column(name) for name in columns.factors}
         # The solvent and a volume may differ without meaning anything, or be the one thing that was varied.
@@ -188,6 +191,7 @@ class _RowReader:
             volume=None if volume is None else volume.number,
             stated_type=next((word for word in types if word is not None), None),
             others={name: self._level(folded(cells[row])) for name, cells in self._others.items()},
+            columns=self._read,
         )
 
     def _name(self, role: str, row: int) -> str:
@@ -196,7 +200,7 @@ class _RowReader:
         written = self._cells[role][row].strip()
         name = folded(written)
         if name != written:
-            self.folded.add(name)
+            self.folded[written] = name
         check_name(role, name, self.table, row, self.columns.roles[role], self.settings, self.problems)
         return self.settings.names.get(name, name)
 

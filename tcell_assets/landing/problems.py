@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,11 +47,13 @@ class LandingError(Exception):
     Attributes:
         batch: The batch, or the folder that was to be imported.
         problems: Every problem found, in the order of reading; at least one.
+        understood: What was understood all the same, as lines; empty where reading did not come that far.
     """
 
-    def __init__(self, batch: str, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, batch: str, problems: tuple[Problem, ...], understood: tuple[str, ...] = ()) -> None:
         self.batch = batch
         self.problems = problems
+        self.understood = understood
         super().__init__(batch, problems)
 
     def __str__(self) -> str:
@@ -139,8 +142,11 @@ class ProblemCollector:
         """How many problems were found, shown or not."""
         return self._counts.total()
 
-    def raise_if_any(self) -> None:
+    def raise_if_any(self, understood: Callable[[], Sequence[str]] | None = None) -> None:
         """Raise.
+
+        Args:
+            understood: Makes `LandingError.understood`.
 
         Raises:
             LandingError: With everything gathered, where there is anything.
@@ -152,7 +158,8 @@ class ProblemCollector:
             for (file, kind), count in self._counts.items()
             if count > SHOWN_PER_KIND
         ]
-        raise LandingError(self.batch, tuple(self.problems + unshown))
+        lines = () if understood is None else tuple(understood())
+        raise LandingError(self.batch, tuple(self.problems + unshown), lines)
 
 
 def quoted(text: str) -> str:

@@ -80,7 +80,7 @@ def read_published(
     lengths = {name: len(table.rows) for name, table in tables.items()}
     entries = _read_entries(tables, columns, batch, settings, problems)
     entries = settle_wells(entries, settings, problems, notes)
-    targets = _read_targets(tables, columns, problems, notes)
+    targets = _read_targets(tables, columns, settings, problems, notes)
     if matrix is not None:
         lengths[EXPRESSION_FILE] = len(matrix.values)
         if not _is_transposed(matrix, tables.get(WELL_FILE), problems):
@@ -174,20 +174,25 @@ def _read_well_id(cell: str, place: str, batch: str | None, problems: ProblemCol
 def _read_targets(
     tables: dict[str, TextTable],
     columns: dict[str, str | None],
+    settings: LandingSettings,
     problems: ProblemCollector,
     notes: list[str],
 ) -> dict[str, list[float]]:
     targets: dict[str, list[float]] = {}
     if SCORE_FILE in tables:
-        targets |= read_target_columns(tables[SCORE_FILE], tables[SCORE_FILE].header, problems)
+        targets |= read_target_columns(
+            tables[SCORE_FILE], tables[SCORE_FILE].header, settings.limits.max_target, problems
+        )
     label = columns.get(LABEL_FILE)
     if label is not None:
-        targets["is_activated"] = read_target(tables[LABEL_FILE], label, "is_activated", problems)
+        targets["is_activated"] = read_target(
+            tables[LABEL_FILE], label, "is_activated", settings.limits.max_target, problems
+        )
     found = [name for name in ACTIVATION_FILES if columns.get(name) is not None]
     for name in found:
         column = columns[name]
         assert column is not None
-        values = read_target(tables[name], column, "activation_score", problems)
+        values = read_target(tables[name], column, "activation_score", settings.limits.max_target, problems)
         if not np.array_equal(values, targets.setdefault("activation_score", values), equal_nan=True):
             mend = "Keep the one that is meant"
             problems.add("contradictions", name, "", f"differs from {found[0]}", mend)

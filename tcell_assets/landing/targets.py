@@ -24,6 +24,8 @@ TARGET_SPELLINGS: dict[str, tuple[str, ...]] = {
 }
 """Spellings of each target, letters and digits only, lower case; a ``z`` at the end (``Tscore_z``) plays no part."""
 
+MISSING_CODES = frozenset({-9.0, -99.0, -999.0, -9999.0, -99999.0, -1e30, 99.0, 999.0, 9999.0, 99999.0})
+CODE_BEYOND = 2.5
 LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
 _TARGET_BY_SPELLING = {text: target for target, texts in TARGET_SPELLINGS.items() for text in texts}
 
@@ -35,13 +37,14 @@ def target_of(column: str) -> str | None:
 
 
 def read_target_columns(
-    table: TextTable, columns: Sequence[str], problems: ProblemCollector
+    table: TextTable, columns: Sequence[str], largest: float, problems: ProblemCollector
 ) -> dict[str, list[float]]:
     """The targets in the given columns of a table; unknown values (``NA`` or nothing) are NaN.
 
     Args:
         table: One row a well.
         columns: Which of its columns hold targets.
+        largest: Magnitude of a plausible score.
         problems: Receives unknown and doubled names, non-numeric and non-finite cells, labels outside {0, 1}.
 
     Returns:
@@ -63,11 +66,13 @@ def read_target_columns(
             problems.add("duplicate columns", table.file, "row 1", what, "Remove one of them")
         elif target is not None:
             found[target] = column
-            values[target] = read_target(table, column, target, problems)
+            values[target] = read_target(table, column, target, largest, problems)
     return values
 
 
-def read_target(table: TextTable, column: str, target: str, problems: ProblemCollector) -> list[float]:
+def read_target(
+    table: TextTable, column: str, target: str, largest: float, problems: ProblemCollector
+) -> list[float]:
     """The values of one target column; see `read_target_columns`."""
     numbers: list[float] = []
     for row, cell in enumerate(table.column(column)):
@@ -84,7 +89,31 @@ def read_target(table: TextTable, column: str, target: str, problems: ProblemCol
             mend = "Write a number with a decimal point, or NA where it is unknown"
             problems.add("non-numeric cells", table.file, table.place(row, column), found, mend)
         numbers.append(float("nan") if number is None else number)
+    if target != "is_activated":
+        _check_plausible(table, column, numbers, largest, problems)
     return numbers
+
+
+def _check_plausible(
+    table: TextTable, column: str, numbers: list[float], largest: float, problems: ProblemCollector
+) -> None:
+    """Refuse codes for missing values and misread columns: they would pull every mean and every fit."""
+    known = [abs(number) for number in numbers if np.isfinite(number)]
+    codes = {number for number in numbers if number in MISSING_CODES}
+    # A code stands out of what is measured; a pseudotime of 99 among others of 90 is none.
+    spread = max((value for value in known if value not in {abs(code) for code in codes}), default=0.0)
+    suspects = {code for code in codes if abs(code) > CODE_BEYOND * max(spread, 1.0)}
+    for row, number in enumerate(numbers):
+        if number in suspects or abs(number) > largest:
+            found = f"holds {number:g}, " + (
+                "which is how missing values are often written"
+                if number in suspects
+                else f"beyond the largest plausible score of {largest:g}"
+            )
+            mend = "Write NA where the score is unknown, or raise limits.max_target in screen.yaml"
+            if number in suspects:
+                mend = "Write NA where the score is unknown"
+            problems.add("implausible scores", table.file, table.place(row, column), found, mend)
 
 
 def read_targets(
@@ -108,7 +137,7 @@ def read_targets(
     candidates = [
         name for name in table.header if name not in columns.values() and spelling(name) not in plain
     ]
-    values = read_target_columns(table, candidates, problems)
+    values = read_target_columns(table, candidates, settings.limits.max_target, problems)
     wells = read_row_wells(table, columns, batch, plate, settings, problems)
     if not candidates:
         problems.add(

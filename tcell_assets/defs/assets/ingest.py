@@ -15,6 +15,7 @@ from tcell_assets.lake.staleness import (
     PLATE_FILES_HASH,
     PLATE_FILES_STAMP,
     STABILIZATION,
+    UNDERSTOOD,
     VALUE_KIND,
     WELLS_WITH_TARGETS,
 )
@@ -23,7 +24,7 @@ from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import TARGET_COLUMNS
 from tcell_assets.landing.arrivals import content_key, scan_folder
 from tcell_assets.landing.fingerprint import Fingerprint, batch_fingerprint
-from tcell_assets.landing.problems import LandingError
+from tcell_assets.landing.problems import LandingError, write_full_list
 
 INGEST = "ingest"
 INGESTED = ("well_metadata", "count_matrix", "expression_matrix")
@@ -76,15 +77,24 @@ def ingest_batch(
                 len(error.problems),
             )
         )
+        listed = write_full_list(error, storage.local_folder("problems"))
+        named = f"\nevery one of them: {listed}" if error.is_shortened else ""
         raise dg.Failure(
-            str(error),
-            metadata={"problems": len(error.problems), "folder": dg.MetadataValue.path(str(folder))},
+            f"{error}{named}",
+            metadata={
+                "problems": len(error.problems),
+                "folder": dg.MetadataValue.path(str(folder)),
+                "every_problem": dg.MetadataValue.path(str(listed)),
+                "understood_as": dg.MetadataValue.md("```text\n" + "\n".join(error.understood) + "\n```"),
+            },
             # The same files have the same problems: a retry would only hide them behind two more failures.
             allow_retries=False,
         ) from error
     context.log_event(
         observed_plate_files(context.partition_key, batch.content_hash, batch_fingerprint(folder))
     )
+    # Before anything is written: the shell and the run's log show what the tables will say.
+    context.log.info("understood as\n" + "\n".join(batch.understood.lines()))
     counts = {
         "wells": len(batch.wells),
         "plates": batch.wells["plate"].nunique(),
@@ -92,6 +102,8 @@ def ingest_batch(
         PLATE_FILES_HASH: batch.content_hash,
         PLATE_FILES_STAMP: stamp,
         "notes": bullet_list(batch.notes),
+        "understood_as": dg.MetadataValue.md(batch.understood.markdown()),
+        UNDERSTOOD: batch.understood.to_json(),
     }
     if "well_metadata" in context.op_execution_context.selected_output_names:
         wells = TABLES["well_metadata"].with_absent_columns(batch.wells)

@@ -190,8 +190,9 @@ def expression_map(
     quality = stacked(well_qc, batches)[["well_id", "qc_pass"]]
     shared = stacked(adjusted_expression, batches, join="inner").set_index("well_id")
     fitted = map_expression(shared, quality.set_index("well_id")["qc_pass"])
-    wells = stacked(well_metadata, batches)[["well_id", "batch", "plate", "metabolite", "is_dmso"]]
-    wells = wells.assign(hit_class=class_of_wells(wells["metabolite"], hit_calls).where(~wells["is_dmso"]))
+    wells = stacked(well_metadata, batches)
+    wells = wells.assign(hit_class=class_of_wells(wells, hit_calls))
+    wells = wells[["well_id", "batch", "plate", "metabolite", "is_dmso", "hit_class"]]
     table = wells.merge(fitted.coordinates, on="well_id", validate="one_to_one").merge(
         quality, on="well_id", validate="one_to_one"
     )
@@ -241,8 +242,9 @@ def latent_map(
         reference=latent_map_reference.drop(columns="model_version").dropna(axis="columns", how="all"),
     )
     coordinates = project(fitted, stacked(latent_embeddings, scored))
-    wells = stacked(well_metadata, scored)[["well_id", "batch", "plate", "metabolite", "is_dmso"]]
-    wells = wells.assign(hit_class=class_of_wells(wells["metabolite"], hit_calls).where(~wells["is_dmso"]))
+    wells = stacked(well_metadata, scored)
+    wells = wells.assign(hit_class=class_of_wells(wells, hit_calls))
+    wells = wells[["well_id", "batch", "plate", "metabolite", "is_dmso", "hit_class"]]
     predicted = ["pred_tscore", "pred_cytotrace", "pred_pseudotime", "activation_probability", "qc_pass"]
     table = wells.merge(coordinates, on="well_id", validate="one_to_one").merge(
         stacked(well_predictions, scored)[["well_id", *predicted]], on="well_id", validate="one_to_one"
@@ -276,6 +278,7 @@ def phenotype_correlation(
     hit_calls: Frame,
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Correlate distances, direction and latent coordinates with the scores, as measured and adjusted."""
+    from tcell_assets.science.conditions import conditions, is_treated
     from tcell_assets.science.screen.phenotype_correlation import phenotype_correlation as correlate
 
     if is_left_out(context, storage):
@@ -287,8 +290,9 @@ def phenotype_correlation(
     wells = stacked(well_metadata, scored)
     distances = stacked(dmso_distances, scored)
     direction = hit_calls[hit_calls["feature_space"] == "latent"].set_index("metabolite")["direction"]
+    by_well = conditions(wells).where(is_treated(wells)).map(direction).set_axis(wells["well_id"])
     quantities = distances[["well_id", "euclidean", "cosine", "cosine_centered"]].assign(
-        direction=distances["metabolite"].map(direction).where(~distances["is_dmso"])
+        direction=by_well.loc[distances["well_id"]].to_numpy()
     )
     quantities = quantities.merge(
         stacked(latent_embeddings, scored)[["well_id", *LATENT_COLUMNS]], on="well_id", validate="one_to_one"
