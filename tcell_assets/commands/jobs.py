@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tcell_assets.commands.output import summarize_batches
+from tcell_assets.commands.output import echo_understood, summarize_batches
 from tcell_assets.installation.progress import terminal_progress
 
 if TYPE_CHECKING:

@@ -89,7 +89,7 @@ def ingest_batch(
             },
             # The same files have the same problems: a retry would only hide them behind two more failures.
             allow_retries=False,
-        ) from error
+        ) from None
     context.log_event(
         observed_plate_files(context.partition_key, batch.content_hash, batch_fingerprint(folder))
     )
