@@ -186,6 +186,8 @@ def _tables(lake: Lake) -> Iterator[tuple[str, str | None]]:
 def _models(platform: Platform, deep: bool) -> Iterator[Finding]:
     models = platform.storage.models()
     versions = models.versions()
+    for fault in models.damaged().values():
+        yield Finding("problem", fault, "see the message")
     if deep:
         from tcell_assets.science.model.trained_model import ModelError, load_model
 
@@ -204,8 +206,10 @@ def _models(platform: Platform, deep: bool) -> Iterator[Finding]:
         yield Finding(
             "note", "no model is current", "run `tcell train` once batches with targets are ingested"
         )
+    elif current in models.damaged():
+        yield Finding("problem", f"the current model {current} cannot be used", "run `tcell models rollback`")
     elif current not in versions:
-        yield Finding("problem", f"the current model {current} is not there", "run `tcell models rollback`")
+        yield Finding("problem", models.gone(current), "run `tcell models rollback`")
     else:
         yield Finding("ok", f"{len(versions)} models, current {current}")
 

@@ -34,6 +34,10 @@ def list_command() -> None:
     with open_platform() as platform:
         models = platform.storage.models()
         versions, current = models.versions(), models.current()
+        for fault in models.damaged().values():
+            click.echo(f"damaged: {fault}", err=True)
+        if current is not None and current not in {*versions, *models.damaged()}:
+            click.echo(models.gone(current), err=True)
         if not versions:
             click.echo("no model yet; train one with `tcell train`")
             return
@@ -86,9 +90,20 @@ def scored_batches(platform: Platform) -> dict[str, list[str]]:
 def _row(
     platform: Platform, version: str, current: str | None, scored: dict[str, list[str]]
 ) -> dict[str, Any]:
-    from tcell_assets.science.model.trained_model import load_model
+    from tcell_assets.science.model.trained_model import ModelError, load_model
 
-    model = load_model(platform.storage.models().folder(version))
+    try:
+        model = load_model(platform.storage.models().folder(version))
+    except ModelError as error:
+        click.echo(f"damaged: {error}", err=True)
+        return {
+            **dict.fromkeys(
+                ("", "version", "created", "preset", "genes", "trained on", "validation loss"), "?"
+            ),
+            "": "current" if version == current else "",
+            "version": version,
+            "scored": ", ".join(scored.get(version, [])) or "-",
+        }
     validation = model.history.query("is_best and split == 'val'")["total"]
     return {
         "": "current" if version == current else "",

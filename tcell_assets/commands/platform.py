@@ -35,6 +35,10 @@ class RunFailedError(RuntimeError):
     """A run failed; the message is the step's own."""
 
 
+class DamagedHistoryError(RuntimeError):
+    """Dagster's databases cannot be read; the message says what is lost and what is not."""
+
+
 @dataclass(frozen=True)
 class Platform:
     """An installation, its instance and its definitions."""
@@ -63,7 +67,8 @@ class Platform:
     def register_landed_batches(self) -> list[str]:
         """Make every batch folder of the landing zone a partition, but of forgotten ones, and return all of them."""
         landed = list(landed_batches(self.configuration.data, self.storage.lake()).batches)
-        register_batches(self.instance, landed)
+        # A partition that was deleted in the UI comes back as long as its batch is there.
+        register_batches(self.instance, {*landed, *self.storage.lake().batches("well_metadata")})
         return landed
 
     def assets_of(self, job: str) -> list[str]:
@@ -160,6 +165,27 @@ def _dagster_home(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def _damage_in_words(dagster_home: Path) -> Iterator[None]:
+    """Tell what a damaged database of Dagster's means: the history of runs is in it, tables and models are not.
+
+    Raises:
+        DamagedHistoryError: In place of SQLAlchemy's own error.
+    """
+    from sqlalchemy.exc import DatabaseError
+
+    try:
+        yield
+    except DatabaseError as error:
+        # A subclass for what its caller did wrong, or that it is busy, is no damage.
+        if type(error) is not DatabaseError and "malformed" not in str(error):
+            raise
+        raise DamagedHistoryError(
+            f"{dagster_home}: Dagster's history of runs is damaged ({error.orig}). Restore history/ and schedules/ "
+            "from a backup, or move them away: runs and switches of the UI are forgotten then, tables and models stay"
+        ) from error
+
+
+@contextmanager
 def open_platform(
     configuration: Configuration | None = None, resources: Mapping[str, object] | None = None
 ) -> Iterator[Platform]:
@@ -169,7 +195,11 @@ def open_platform(
     instance_settings = configuration.dagster_home / "dagster.yaml"
     if not instance_settings.exists():
         shutil.copyfile(PROJECT_INSTANCE_SETTINGS, instance_settings)
-    with _dagster_home(configuration.dagster_home), dg.DagsterInstance.get() as instance:
+    with (
+        _damage_in_words(configuration.dagster_home),
+        _dagster_home(configuration.dagster_home),
+        dg.DagsterInstance.get() as instance,
+    ):
         platform = Platform(configuration, instance, build_defs(configuration, resources))
         platform.clear_up()
         yield platform

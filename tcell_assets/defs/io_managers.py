@@ -64,9 +64,12 @@ def _wants_mapping(annotation: Any) -> bool:
 
 
 def present(context: dg.InputContext, asset: str, in_lake: list[str]) -> list[str]:
-    """Return the registered batches of `asset` that are in the lake, and log the others."""
-    registered = context.asset_partition_keys
-    missing = sorted(set(registered) - set(in_lake))
+    """Return the batches of `asset` that are in the lake, and log the registered ones that are not.
+
+    A batch whose partition was deleted in the UI counts like any other: screen tables would else be short of it while
+    everything that reads the lake itself shows it.
+    """
+    missing = sorted(set(context.asset_partition_keys) - set(in_lake))
     if missing:
         context.log.warning(f"{asset}: not materialized for {', '.join(missing)}; these batches are left out")
-    return [batch for batch in in_lake if batch in set(registered)]
+    return in_lake

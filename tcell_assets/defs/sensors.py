@@ -10,7 +10,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from tcell_assets.defs.jobs import ingest_and_score_job, ingest_job, screen_job
-from tcell_assets.defs.partitions import screening_batches
+from tcell_assets.defs.partitions import SCREENING_BATCHES, screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
 from tcell_assets.installation.configuration import OperationSettings
 from tcell_assets.installation.operations import Known, find_arrivals, screen_is_behind
@@ -34,6 +34,7 @@ def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:
         found = find_arrivals(
             Path(landing_zone.folder), storage.lake(), read_cursor(context.cursor), settings, time.time()
         )
+        lost = lost_partitions(context.instance, storage)
         # Nothing can be scored before the first model; the nightly run scores such batches later.
         job = ingest_and_score_job if storage.models().current() else ingest_job
         return dg.SensorResult(
@@ -49,9 +50,11 @@ def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:
             skip_reason=None if found.arrivals else found.summary(),
             cursor=write_cursor(found.known),
             dynamic_partitions_requests=[
-                screening_batches.build_add_request([arrival.batch for arrival in found.arrivals])
+                screening_batches.build_add_request(
+                    sorted({*lost, *(arrival.batch for arrival in found.arrivals)})
+                )
             ]
-            if found.arrivals
+            if found.arrivals or lost
             else [],
         )
 
@@ -72,6 +75,12 @@ def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:
         return dg.RunRequest(run_key=f"scored:{newest}")
 
     return [new_plates, screen_tables]
+
+
+def lost_partitions(instance: dg.DagsterInstance, storage: Storage) -> set[str]:
+    """Return the batches of the lake whose partition was deleted in the UI; runs of them could not be started."""
+    known = set(instance.get_dynamic_partitions(SCREENING_BATCHES))
+    return set(storage.lake().batches("well_metadata")) - known
 
 
 def batches_under_way(instance: dg.DagsterInstance) -> set[str]:

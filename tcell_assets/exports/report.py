@@ -465,6 +465,9 @@ def _model(models: ModelRegistry, lake: Lake, batches: Sequence[str]) -> dict[st
     named = made[-1] if made and made[-1] in models.versions() else models.current()
     if named is None:
         return None
+    if named not in models.versions():
+        # Its tables can be shown; what it was made with cannot.
+        return _unreadable(named, models.damaged().get(named) or models.gone(named))
     manifest = models.manifest(named)
     details = {name: manifest[name] for name in ("settings", "compute", "library_versions", "batch_hashes")}
     return {
@@ -476,6 +479,14 @@ def _model(models: ModelRegistry, lake: Lake, batches: Sequence[str]) -> dict[st
         "batches": ", ".join(manifest["batch_hashes"]),
         "seed": manifest["seed"],
         "details": json.dumps(details, indent=1),
+    }
+
+
+def _unreadable(version: str, fault: str) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(("created_at", "preset", "genes", "gene_hash", "batches", "seed"), "unknown"),
+        "version": version,
+        "details": fault,
     }
 
 

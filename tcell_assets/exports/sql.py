@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tcell_assets.lake.store import Lake
+from tcell_assets.lake.store import Lake, Lineage
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.system.files import is_local
 
@@ -68,6 +68,8 @@ def run_query(lake: Lake, query: str, limits: QueryLimits = QueryLimits()) -> pa
                 connection.execute(f"SET {setting} = {value}")
             clock.start()
             return _answer(connection, query, limits)
+        except OSError as error:
+            raise QueryError(str(error)) from error
         except duckdb.InterruptException as error:
             raise QueryError(too_slow(limits)) from error
         except (duckdb.OutOfMemoryException, MemoryError) as error:
@@ -157,6 +159,8 @@ def _dataset(lake: Lake, asset: str, batches: list[str]) -> ds.Dataset:
         )
         for path, batch in zip(paths, batches or [""], strict=True)
     ]
+    for path, fragment in zip(paths, fragments, strict=True):
+        Lineage.from_footer(path, fragment.physical_schema.metadata)
     # Batches may have other genes; a view has all of them, empty where a batch lacks one.
     schemas = {fragment.physical_schema.remove_metadata() for fragment in fragments}
     schema = pa.unify_schemas(list(schemas))

@@ -29,6 +29,8 @@ from tcell_assets.system.files import (
 
 MANIFEST = "manifest.json"
 _POINTER = "current.json"
+# What is read of a manifest without opening the model.
+_ALWAYS_SAID = ("batch_hashes", "settings")
 
 
 class UnknownModelError(LookupError):
@@ -54,16 +56,47 @@ class ModelRegistry:
     root: UPath
 
     def versions(self) -> list[str]:
-        """Return the complete versions, oldest first."""
+        """Return the complete versions whose manifest can be read, oldest first; `damaged` names the others."""
+        made = {
+            version: found for version in self._complete() if isinstance(found := self._read(version), dict)
+        }
+        return sorted(made, key=lambda version: (str(made[version].get("created_at", "")), version))
+
+    def damaged(self) -> dict[str, str]:
+        """Return the versions whose manifest is empty, cut off or something else's, each with a sentence."""
+        found = {version: self._read(version) for version in self._complete()}
+        return {version: fault for version, fault in found.items() if isinstance(fault, str)}
+
+    def _complete(self) -> list[str]:
         if not self.root.exists():
             return []
-        complete = [
-            folder for folder in self.root.iterdir() if folder.name[0] != "." and (folder / MANIFEST).exists()
-        ]
-        return [folder.name for folder in sorted(complete, key=lambda folder: self._created_at(folder.name))]
+        return sorted(
+            folder.name
+            for folder in self.root.iterdir()
+            if folder.name[0] != "." and (folder / MANIFEST).exists()
+        )
 
-    def _created_at(self, version: str) -> tuple[str, str]:
-        return str(self.manifest(version).get("created_at", "")), version
+    def _read(self, version: str) -> dict[str, Any] | str:
+        """Return the manifest of a version, or what is wrong with it."""
+        path = self.root / version / MANIFEST
+        try:
+            manifest = json.loads(path.read_bytes())
+            fault = "" if isinstance(manifest, dict) else "is no list of a model's properties"
+            named = manifest.get("version", version) if not fault else version
+            missing = [name for name in _ALWAYS_SAID if not fault and name not in manifest]
+        except (ValueError, RecursionError, OSError) as error:
+            fault = f"cannot be read ({' '.join(str(error).split())})"
+        else:
+            if not fault and missing:
+                fault = f"names no {' and no '.join(missing)}"
+            elif not fault and named != version:
+                fault = f"is that of {named}"
+        if not fault:
+            return manifest
+        return (
+            f"{path}: {fault}; restore the folder from a backup, or delete it and train again: the same data and "
+            "settings give the same version"
+        )
 
     def folder(self, version: str) -> UPath:
         """Return the folder of a version.
@@ -78,8 +111,16 @@ class ModelRegistry:
         return self.root / version
 
     def manifest(self, version: str) -> dict[str, Any]:
-        """Return the manifest of a version; see `folder` for what is raised."""
-        return json.loads((self.root / version / MANIFEST).read_text())
+        """Return the manifest of a version.
+
+        Raises:
+            UnknownModelError: There is no such version.
+            StorageError: Its manifest is empty, cut off or something else's.
+        """
+        manifest = self._read(self.folder(version).name)
+        if isinstance(manifest, str):
+            raise StorageError(manifest)
+        return manifest
 
     def add(self, version: str, save: Callable[[UPath], object]) -> UPath:
         """Write a version through `save(folder)`; an already complete one is kept, as versions name their content.
@@ -140,7 +181,17 @@ class ModelRegistry:
         current = self.current()
         if current is None:
             raise UnknownModelError(f"{self.root}: no model is current; materialize trained_model first")
-        return self.folder(current).name
+        if current not in self._complete():
+            raise UnknownModelError(self.gone(current))
+        return current
+
+    def gone(self, version: str) -> str:
+        """Return the sentence for a current version whose folder is not there."""
+        known = ", ".join(self.versions()) or "none"
+        return (
+            f"{self.root}: the current model {version} is not there; restore its folder from a backup, make another "
+            f"one current (`tcell models promote`, `tcell models rollback`) or train. Versions here: {known}"
+        )
 
     def promote(self, version: str, who: str, why: str) -> Promotion:
         """Make `version` the current model.

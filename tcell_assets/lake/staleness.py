@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tcell_assets.lake.copies import COPY_DETAILS
 from tcell_assets.lake.models import ModelRegistry
@@ -123,5 +122,4 @@ def model_trained_on(models: ModelRegistry, batches: Mapping[str, str]) -> str |
 
 def trained_on(models: ModelRegistry, version: str) -> dict[str, str]:
     """Return the content hash of each batch a version was trained on, from its manifest."""
-    manifest: dict[str, Any] = models.manifest(version)
-    return dict(manifest["batch_hashes"])
+    return dict(models.manifest(version)["batch_hashes"])

@@ -57,11 +57,17 @@ class Lineage:
         """Read the lineage back.
 
         Raises:
-            StorageError: The file was not written by this platform.
+            StorageError: The file was not written by this platform, or for another place in the lake.
         """
         if not metadata or _FOOTER_KEY not in metadata:
             raise StorageError(f"{path}: has no lineage in its footer, so it was not written by tcell_assets")
-        return cls(**json.loads(metadata[_FOOTER_KEY]))
+        lineage = cls(**json.loads(metadata[_FOOTER_KEY]))
+        folder = [path.parent.name] if lineage.batch is not None else []
+        if [*folder, path.stem] != [lineage.asset, *([lineage.batch] if folder else [])]:
+            raise StorageError(
+                f"{path}: is a copy of {lineage.asset} of {lineage.batch or 'the screen'}; materialize its asset again"
+            )
+        return lineage
 
 
 def content_hash(table: pa.Table) -> str:
@@ -205,6 +211,7 @@ class Lake:
         """Return a table as Arrow; see `read`."""
         path = self.path(asset, batch)
         table = _read(path, partial(_read_columns, columns=columns))
+        Lineage.from_footer(path, table.schema.metadata)
         if columns is None:
             try:
                 expected = TABLES[asset].arrow_schema(table.column_names)
@@ -224,10 +231,6 @@ class Lake:
             StorageError: The file is damaged, not ours, lies under another table's name, or its values were changed.
         """
         path, lineage = self.path(asset, batch), self.lineage(asset, batch)
-        if (lineage.asset, lineage.batch) != (asset, batch):
-            raise StorageError(
-                f"{path}: is a copy of {lineage.asset} of {lineage.batch or 'the screen'}; materialize its asset again"
-            )
         if content_hash(self.read_arrow(asset, batch)) != lineage.data_version:
             raise StorageError(
                 f"{path}: its values are not those that were written (content hash differs); "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from upath import UPath
 
 from tcell_assets.lake.models import MANIFEST, ModelRegistry, UnknownModelError
+from tcell_assets.system.files import StorageError
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def registry(tmp_path: Path) -> ModelRegistry:
 
 def _save(created_at: str, folder: UPath) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).write_text(json.dumps({"created_at": created_at}))
+    (folder / MANIFEST).write_text(json.dumps({"created_at": created_at, "batch_hashes": {}, "settings": {}}))
 
 
 def _add(registry: ModelRegistry, version: str, created_at: str = "2026-01-01") -> None:
@@ -84,3 +86,40 @@ def test_rolling_back_twice_takes_back_two_promotions(registry: ModelRegistry) -
     assert registry.rollback(who="Ada", why="b is wrong too").version == "model-a"
     with pytest.raises(UnknownModelError, match="no earlier model"):
         registry.rollback(who="Ada", why="one too many")
+
+
+FOREIGN = {
+    "empty": b"",
+    "cut off": b'{"version": "model-a", ',
+    "no text": b"\xff\xfe\x00",
+    "a list": b"[1, 2]",
+    "something else's": b'{"name": "left-pad", "version": "1.3.0"}',
+    "another model's": b'{"version": "model-b", "batch_hashes": {}, "settings": {}}',
+    "nested beyond reason": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_a_damaged_manifest_is_named_and_hides_no_other_version(
+    registry: ModelRegistry, content: bytes
+) -> None:
+    _add(registry, "model-a")
+    _add(registry, "model-b")
+    (registry.root / "model-a" / MANIFEST).write_bytes(content)
+    assert registry.versions() == ["model-b"]
+    ((version, sentence),) = registry.damaged().items()
+    assert version == "model-a"
+    assert f"model-a/{MANIFEST}: " in sentence
+    assert "train again" in sentence
+    with pytest.raises(StorageError, match="model-a"):
+        registry.manifest("model-a")
+
+
+def test_a_deleted_current_model_is_a_sentence_with_the_way_on(registry: ModelRegistry) -> None:
+    _add(registry, "model-a")
+    _add(registry, "model-b")
+    registry.promote("model-b", "Ada", "test")
+    shutil.rmtree(Path(registry.root.path) / "model-b")
+    for ask in (lambda: registry.resolve(None), lambda: registry.manifest("model-b")):
+        with pytest.raises(UnknownModelError, match=r"model-b.*[Vv]ersions here: model-a"):
+            ask()
