@@ -74,3 +74,8 @@ def pathway_activity(
             "q": benjamini_hochberg_rows(p).ravel(),
         }
     )
+
+
+def empty_activity() -> pd.DataFrame:
+    """The table of `pathway_activity` without a row."""
+    return pd.DataFrame(columns=["condition", "gene_set", "n_genes", "activity", "p", "q"])
