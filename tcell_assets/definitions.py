@@ -16,6 +16,7 @@ from tcell_assets.defs.assets.attribution import (
 from tcell_assets.defs.assets.evaluation import ensemble_members, evaluate_models
 from tcell_assets.defs.assets.ingest import ingest_batch, plate_files
 from tcell_assets.defs.assets.model import train_model
+from tcell_assets.defs.assets.profile import profile_conditions
 from tcell_assets.defs.assets.quality import (
     adjusted_embeddings,
     adjusted_expression,
@@ -64,6 +65,7 @@ ASSETS = (
     fit_latent_map,
     latent_map,
     phenotype_correlation,
+    profile_conditions,
     metabolite_scores,
     gene_importance_ranking,
     attribute_wells,

@@ -82,3 +82,18 @@ def test_a_table_that_was_never_made_is_said_to_be_missing(screen: Screen) -> No
 def test_a_folder_without_a_lake_is_no_screen(tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(FileNotFoundError, match="lake"):
         tcell_assets.open_screen(tmp_path_factory.mktemp("nothing"))
+
+
+def test_signatures_of_a_condition_hold_every_gene_and_of_a_gene_every_condition(screen: Screen) -> None:
+    metabolite = str(screen.hits()["metabolite"].iloc[0])
+    own = screen.signatures(metabolite)
+    assert len(own) == 48
+    assert set(own["condition"]) == {metabolite}
+    gene = str(own["gene"].iloc[0])
+    assert len(screen.signatures(gene=gene)) == screen.signatures()["condition"].nunique()
+
+
+def test_an_inactive_condition_has_no_neighbours(screen: Screen) -> None:
+    hits = screen.hits()
+    inactive = str(hits.loc[hits["hit_class"] == "inactive", "metabolite"].iloc[0])
+    assert screen.neighbours(inactive).empty

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tcell_assets.lake.schema import Table
 from tcell_assets.lake.stages import Stage
-from tcell_assets.lake.tables import attribution, evaluation, ingest, model, quality, scoring, screen
+from tcell_assets.lake.tables import attribution, evaluation, ingest, model, profile, quality, scoring, screen
 
-GROUPS = (ingest, quality, model, evaluation, scoring, screen, attribution)
+GROUPS = (ingest, quality, model, evaluation, scoring, screen, profile, attribution)
 
 TABLES: dict[str, Table] = {
     table.asset: table for group in GROUPS for table in vars(group).values() if isinstance(table, Table)

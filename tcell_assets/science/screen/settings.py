@@ -102,3 +102,15 @@ class EnrichmentSettings(Settings):
     )
     permutations: int = setting(1000, "permutations of the genes", at_least=1)
     seed: int = seed("of the permutations")
+
+
+@dataclass(frozen=True)
+class ProfileSettings(Settings):
+    """How conditions are profiled: neighbours, pathways and dose series."""
+
+    neighbours: int = setting(10, "most neighbours listed an active condition", at_least=1)
+    gene_sets: str = setting("", "a GMT file; empty takes the bundled activation and resting programmes")
+    dose_level: float = setting(
+        0.01, "p of the F-test against a constant below which a dose series is a response", above=0, below=1
+    )
+    seed: int = seed("of the pairs drawn for the null of the neighbours")

@@ -1,0 +1,174 @@
+"""What each condition does: its genes, what it resembles, its pathways, and its curve where there are doses."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from tcell_assets.defs.assets.screen import OWNERS, SCREEN, batches_to_sum_up, stacked
+from tcell_assets.defs.io_managers import Frame
+from tcell_assets.defs.launchpad import Launchpad
+from tcell_assets.defs.metadata import preview, table_out, table_result
+from tcell_assets.defs.resources import Storage
+from tcell_assets.science.screen.settings import ProfileSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tcell_assets.science.screen.signatures import Signatures
+
+TABLES_OF_PROFILE = ("signatures", "metabolite_similarity", "pathway_activity", "dose_response")
+
+
+@dg.multi_asset(
+    name="profile_conditions",
+    outs={asset: table_out(asset, SCREEN, OWNERS) for asset in TABLES_OF_PROFILE},
+)
+def profile_conditions(
+    context: dg.AssetExecutionContext,
+    config: Launchpad[ProfileSettings],
+    storage: Storage,
+    well_metadata: Mapping[str, Frame],
+    well_qc: Mapping[str, Frame],
+    adjusted_expression: Mapping[str, Frame],
+    hit_calls: Frame,
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Fit signatures on position-adjusted expression, then ask of them what resembles what and which sets move."""
+    import pandas as pd
+
+    from tcell_assets.science.conditions import compounds, conditions, contexts, is_empty, is_treated
+    from tcell_assets.science.screen.dose_response import DoseResponseRule, fit_compounds
+    from tcell_assets.science.screen.signatures import fit_signatures
+
+    settings = config.settings()
+    lineage, batches = batches_to_sum_up(context, storage, "adjusted_embeddings", "adjusted_expression")
+    wells = stacked(well_metadata, batches)
+    wells = wells.assign(
+        condition=conditions(wells),
+        compound=compounds(wells),
+        context=contexts(wells),
+        is_treated=is_treated(wells),
+    )
+    passed = (
+        stacked(well_qc, batches).set_index("well_id")["qc_pass"].reindex(wells["well_id"], fill_value=False)
+    )
+    holds_something = (wells["is_treated"] | wells["is_dmso"]).to_numpy(dtype=bool) & ~is_empty(wells)
+    counted = passed & holds_something
+    expression = stacked(adjusted_expression, batches, join="inner").set_index("well_id")
+    shown = {"batches": ", ".join(batches)}
+    version = None if lineage is None else lineage.model_version
+    trained_on = None if lineage is None else lineage.training_batches
+
+    def result(asset: str, frame: "pd.DataFrame", more: Mapping[str, Any]) -> dg.MaterializeResult[Any]:
+        return table_result(
+            asset, frame, {**shown, **more}, model_version=version, training_batches=trained_on
+        )
+
+    signatures = fit_signatures(expression, wells, condition="condition", context="context", usable=counted)
+    without = signatures.conditions.loc[signatures.conditions["standard_error_factor"].isna(), "condition"]
+    if len(without):
+        context.log.warning(
+            f"no signature of {', '.join(without[:5])}{' and more' if len(without) > 5 else ''}: their plates hold no "
+            "DMSO well and nothing that other plates hold"
+        )
+    yield result(
+        "signatures",
+        pd.concat(signatures.tables(), ignore_index=True),
+        {"conditions": len(signatures.conditions), "without_signature": len(without)},
+    )
+    yield result(
+        "metabolite_similarity", *_similarity(signatures, wells[counted.to_numpy()], hit_calls, settings)
+    )
+    yield result("pathway_activity", *_pathways(signatures, settings))
+    series = _dose_series(expression, wells, counted)
+    fitted = fit_compounds(series, DoseResponseRule(level=settings.dose_level))
+    yield result(
+        "dose_response",
+        fitted,
+        {
+            "compounds": fitted["compound"].nunique(),
+            "responses": int((fitted["response"] == "response").sum()),
+        },
+    )
+
+
+def _similarity(
+    signatures: "Signatures", wells: "pd.DataFrame", hits: "pd.DataFrame", settings: ProfileSettings
+) -> tuple["pd.DataFrame", dict[str, Any]]:
+    import numpy as np
+
+    from tcell_assets.exports.hits import calls_shown
+    from tcell_assets.science.screen.hit_calling import HIT_CLASSES
+    from tcell_assets.science.screen.similarity import similar_conditions
+
+    calls = calls_shown(hits)
+    active = set(calls.loc[calls["hit_class"].isin(HIT_CLASSES), "metabolite"])
+    known = np.isfinite(signatures.moderated_t).all(axis=1)
+    described = signatures.conditions[known].reset_index(drop=True)
+    of_condition = wells.groupby("condition")
+    compound = of_condition["compound"].first()
+    positions = {name: frozenset(zip(own["row"], own["column"], strict=True)) for name, own in of_condition}
+    described["compound"] = described["condition"].map(compound)
+    described["is_active"] = described["condition"].isin(active)
+    described["positions"] = described["condition"].map(positions)
+    found = similar_conditions(
+        signatures.moderated_t[known], described, neighbours=settings.neighbours, seed=settings.seed
+    )
+    table = found.neighbours
+    return table, {
+        "active_conditions": int(described["is_active"].sum()),
+        "clusters": int(table["cluster"].nunique()),
+        "pairs_in_the_null": found.n_null,
+        "preview": preview(table[table["neighbour_rank"] == 1], 20),
+    }
+
+
+def _pathways(signatures: "Signatures", settings: ProfileSettings) -> tuple["pd.DataFrame", dict[str, Any]]:
+    from pathlib import Path
+
+    from tcell_assets.science.screen.enrichment import bundled_gene_sets, read_gene_sets
+    from tcell_assets.science.screen.pathway_activity import empty_activity, pathway_activity
+
+    sets = read_gene_sets(Path(settings.gene_sets)) if settings.gene_sets else bundled_gene_sets()
+    names = signatures.conditions["condition"].tolist()
+    try:
+        table = pathway_activity(signatures.moderated_t, names, signatures.genes, sets)
+    except ValueError as error:
+        # Bundled programmes may not be among the genes of a screen; sets that somebody named must be.
+        if settings.gene_sets:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        return empty_activity(), {"gene_sets": 0, "left_out": str(error)}
+    strongest = table.sort_values("activity", key=abs, ascending=False)
+    return table, {"gene_sets": int(table["gene_set"].nunique()), "preview": preview(strongest, 20)}
+
+
+def _dose_series(expression: "pd.DataFrame", wells: "pd.DataFrame", counted: "pd.Series") -> "pd.DataFrame":
+    """Activity of every usable dosed well along its compound's own direction, a context at a time."""
+    import pandas as pd
+
+    from tcell_assets.science.screen.dose_response import FEWEST_DOSES, activity_along_own_direction
+
+    columns = ["compound", "measure", "dose_um", "activity"]
+    if "dose_um" not in wells:
+        return pd.DataFrame(columns=columns)
+    usable = wells[counted.reindex(wells["well_id"]).to_numpy(dtype=bool)]
+    dmso = usable[usable["is_dmso"]]
+    dosed = usable[usable["is_treated"] & usable["dose_um"].notna() & (usable["dose_um"] > 0)]
+    several = dosed["context"].nunique() > 1
+    parts = []
+    for (compound, where), own in dosed.groupby(["compound", "context"], sort=True):
+        controls = dmso.loc[dmso["context"] == where, "well_id"]
+        if own["dose_um"].nunique() < FEWEST_DOSES or controls.empty:
+            continue
+        displaced = expression.loc[own["well_id"]].to_numpy() - expression.loc[controls].mean().to_numpy()
+        parts.append(
+            pd.DataFrame(
+                {
+                    "compound": f"{compound}, {where}" if several and where else compound,
+                    "measure": "activity",
+                    "dose_um": own["dose_um"].to_numpy(),
+                    "activity": activity_along_own_direction(displaced, own["dose_um"].to_numpy()),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
