@@ -57,7 +57,7 @@ def profiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def test_a_dose_series_has_the_half_maximal_dose_it_was_planted_with(profiled: Platform) -> None:
     curves = profiled.storage.lake().read("dose_response").set_index("compound")
     assert set(curves.index) == {"riser", "idler"}
-    riser, idler = curves.loc["riser"], curves.loc["idler"]
+    riser, idler = curves.loc["riser"].to_dict(), curves.loc["idler"].to_dict()
     assert riser["response"] == "response"
     assert 0.5 <= float(riser["ec50"]) / EC50 <= 2.0
     assert idler["response"] == "no response"
