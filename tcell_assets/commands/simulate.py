@@ -25,7 +25,11 @@ TRUTH_FOLDER = "_truth"
 @click.option("--batches", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--plates", type=click.IntRange(1, 52), default=4, show_default=True, help="Plates a batch.")
 @click.option(
-    "--wells", type=click.Choice(["96", "384"]), default="96", show_default=True, help="Wells a plate."
+    "--wells",
+    type=click.Choice(["96", "384", "1536"]),
+    default="96",
+    show_default=True,
+    help="Wells a plate.",
 )
 @click.option(
     "--batch-prefix", default="tc", show_default=True, help="Batches are named by it and their number."

@@ -63,6 +63,9 @@ const wells = report.wells;
 const wellText = (index, label, value) =>
   `${plain(wells.metabolite[index])}<br>${plain(wells.well_id[index])}<br>${plain(label)}: ${plain(shown(value))}`;
 
+// A to Z, then AA to AF on a plate of 1 536 wells.
+const rowLetter = (index) => (index < 26 ? "" : "A") + String.fromCharCode(65 + (index % 26));
+
 function drawPlates() {
   const fields = Object.entries(wells.fields).filter(([, field]) => field.kind === "number");
   const batches = [...new Set(wells.batch)];
@@ -73,7 +76,7 @@ function drawPlates() {
     const plates = [...new Set(inBatch.map((index) => wells.plate[index]))].sort();
     const rows = Math.max(...inBatch.map((index) => wells.row[index]));
     const columns = Math.max(...inBatch.map((index) => wells.column[index]));
-    const across = Math.min(columns > 12 ? 2 : 4, plates.length);
+    const across = Math.min(columns > 24 ? 1 : columns > 12 ? 2 : 4, plates.length);
     const down = Math.ceil(plates.length / across);
     const traces = [], layoutOfPlates = { annotations: [] };
     plates.forEach((plate, number) => {
@@ -86,18 +89,18 @@ function drawPlates() {
       }
       const suffix = number ? number + 1 : "";
       const left = (number % across) / across, bottom = 1 - (Math.floor(number / across) + 1) / down;
-      layoutOfPlates[`xaxis${suffix}`] = { domain: [left, left + 0.88 / across], anchor: `y${suffix}`, side: "bottom", dtick: columns > 12 ? 2 : 1, tickfont: { size: 9 }, showgrid: false };
+      layoutOfPlates[`xaxis${suffix}`] = { domain: [left, left + 0.88 / across], anchor: `y${suffix}`, side: "bottom", dtick: columns > 24 ? 4 : columns > 12 ? 2 : 1, tickfont: { size: 9 }, showgrid: false };
       layoutOfPlates[`yaxis${suffix}`] = { domain: [bottom + 0.1 / down, bottom + 0.88 / down], anchor: `x${suffix}`, autorange: "reversed", tickfont: { size: 9 }, showgrid: false };
       layoutOfPlates.annotations.push({ text: plain(plate), x: left + 0.44 / across, y: bottom + 0.99 / down, xref: "paper", yref: "paper", showarrow: false, yanchor: "top" });
       traces.push({
         type: "heatmap", z: grid, text, hoverinfo: "text", hoverongaps: false, coloraxis: "coloraxis", xgap: 1, ygap: 1,
         x: Array.from({ length: columns }, (_, index) => index + 1),
-        y: Array.from({ length: rows }, (_, index) => String.fromCharCode(65 + index)),
+        y: Array.from({ length: rows }, (_, index) => rowLetter(index)),
         xaxis: `x${suffix}`, yaxis: `y${suffix}`,
       });
     });
     Plotly.react("plates-figure", traces, layout({
-      ...layoutOfPlates, height: 60 + down * (columns > 12 ? 330 : 230), margin: { l: 30, r: 20, t: 20, b: 20 },
+      ...layoutOfPlates, height: 60 + down * (columns > 24 ? 620 : columns > 12 ? 330 : 230), margin: { l: 30, r: 20, t: 20, b: 20 },
       plot_bgcolor: "#e2e8f0", coloraxis: { colorscale: "Viridis", colorbar: { title: { text: plain(name), side: "right" }, thickness: 14 } },
     }), configuration);
   };

@@ -1,7 +1,7 @@
 """Which batch folders have arrived whole, and whether they hold anything new; found without opening a file.
 
-A tick over 500 quiet batches must stay under a second, so a folder is told by its names, sizes and times, and only
-the content of what changed is hashed.
+A tick over 500 quiet batches must stay under a second, so a folder is told by its names, sizes, times and inodes, and
+only the content of what changed is hashed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class FolderScan:
     """What a look at a batch folder tells.
 
     Attributes:
-        stamp: 16 hex digits over names, sizes and modification times of the files that count; equal stamps mean an
-            untouched folder.
+        stamp: 16 hex digits over names, sizes, modification and change times and inodes of the files that count;
+            equal stamps mean an untouched folder, other ones that its content has to be hashed.
         n_files: Files that count.
         last_change: Unix time, in seconds, of the latest change of anything in the folder. It is the time the system
             itself notes (ctime): a copy that keeps the files' own times cannot look old.
@@ -56,10 +56,10 @@ def scan_folder(folder: Path) -> FolderScan:
     """Look at every entry of a batch folder once; files that vanish meanwhile count as a change."""
     seen = _Seen()
     seen.look_at(str(folder), "", counts=True)
-    if not any(name == SETTINGS_FILE for name, _, _ in seen.files):
+    if not any(name == SETTINGS_FILE for name, *_ in seen.files):
         seen.look_at_file(str(folder.parent / SETTINGS_FILE), f"../{SETTINGS_FILE}")
     digest = hashlib.sha256(repr(sorted(seen.files)).encode()).hexdigest()
-    own_files = sum(not name.startswith("../") for name, _, _ in seen.files)
+    own_files = sum(not name.startswith("../") for name, *_ in seen.files)
     return FolderScan(
         digest[:16], own_files, seen.last_change, seen.ready_since, tuple(sorted(seen.unfinished))
     )
@@ -80,7 +80,7 @@ class _Seen:
     """What a walk through one folder has met. It uses plain strings: a `Path` a file would take half of the walk."""
 
     def __init__(self) -> None:
-        self.files: list[tuple[str, int, int]] = []
+        self.files: list[tuple[str, int, int, int, int]] = []
         self.last_change = 0.0
         self.ready_since: float | None = None
         self.unfinished: list[str] = []
@@ -117,5 +117,5 @@ class _Seen:
             status = os.stat(path)  # noqa: PTH116
         except OSError:
             return
-        self.files.append((name, status.st_size, status.st_mtime_ns))
+        self.files.append((name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
         self.last_change = max(self.last_change, status.st_ctime)

@@ -9,13 +9,21 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.landing.counts import CountMatrix
-from tcell_assets.landing.files import list_files, unfinished_copies
-from tcell_assets.landing.fingerprint import batch_fingerprint, content_hash
-from tcell_assets.landing.joining import LandedParts, check_joined, check_wells, wells_frame
+from tcell_assets.landing.files import settings_file, unfinished_copies
+from tcell_assets.landing.fingerprint import batch_fingerprint, counted_files, hash_files
+from tcell_assets.landing.joining import (
+    LandedParts,
+    check_joined,
+    check_wells,
+    note_on_plates,
+    wells_frame,
+    without_missing_wells,
+)
+from tcell_assets.landing.measurements import Measured
 from tcell_assets.landing.plate_layout import read_plate_layout
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.published import is_published, read_published
-from tcell_assets.landing.screen_file import settings_of
+from tcell_assets.landing.screen_file import settings_from
 from tcell_assets.landing.screen_settings import LandingSettings, ValueKind
 from tcell_assets.landing.understood import Understood, name_kind, understand
 from tcell_assets.landing.wells import PlateFormat, batch_name_fault
@@ -35,6 +43,7 @@ class LandedBatch:
         content_hash: See `fingerprint.content_hash`.
         understood: What the files were read as, to be shown.
         counts_copies: Whether its wells count although another batch of the screen holds them too.
+        measured: What was understood of the values and genes.
     """
 
     name: str
@@ -46,6 +55,7 @@ class LandedBatch:
     content_hash: str
     understood: Understood
     counts_copies: bool = False
+    measured: Measured | None = None
 
 
 def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedBatch:
@@ -68,19 +78,28 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
     if not folder.is_dir():
         problems.add("missing files", ".", "", "the folder does not exist", "Put the batch there")
     problems.raise_if_any()
-    settings = settings or settings_of(folder, problems)
+    stated = settings_file(folder, problems)
+    settings = settings or settings_from(stated, problems)
     before = batch_fingerprint(folder, settings.limits)
-    files = list_files(folder, folder.parent, settings.limits, problems)
+    # The screen.yaml that was read is the one that is hashed.
+    counted = [
+        stated if stated is not None and file.name == stated.name else file
+        for file in counted_files(folder, settings.limits, problems)
+    ]
+    files = [file for file in counted if not file.name.startswith("../")]
     if is_published(files):
         parts = read_published(files, folder.name, settings, problems, notes)
     else:
         copies = unfinished_copies(folder)
         parts = read_plate_layout(folder.name, files, copies, settings, problems, notes)
+    parts = without_missing_wells(parts, settings, notes)
     plate_format = check_wells(parts.entries, settings, problems)
+    notes += note_on_plates(parts.entries, plate_format, settings)
     check_joined(parts, problems)
     problems.raise_if_any(lambda: _understood(folder.name, parts, plate_format, notes).lines())
     assert parts.values is not None, "a reader that returns no values has noted why"
-    hashed = content_hash(folder, settings.limits)
+    hashed = hash_files(counted, problems)
+    problems.raise_if_any()
     if batch_fingerprint(folder, settings.limits) != before:
         mend = "Wait until the copy has ended and read the batch again"
         problems.add("moving files", ".", "", "files changed while they were read", mend)
@@ -97,6 +116,7 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
         content_hash=hashed,
         understood=_understood(folder.name, parts, plate_format, notes),
         counts_copies=settings.duplicates == "allow",
+        measured=parts.measured,
     )
 
 
@@ -104,10 +124,9 @@ def _understood(batch: str, parts: LandedParts, plate_format: PlateFormat, notes
     targets = {str(name): int(count) for name, count in parts.targets.notna().sum().items() if count}
     genes = name_kind(parts.genes) if parts.genes else ""
     values = ""
-    if parts.values is not None:
-        dense = isinstance(parts.values, np.ndarray)
-        kind = "VST" if dense else "UMI counts"
-        values = f"{kind}, {parts.values.min():g} to {parts.values.max():g}"
+    if parts.measured is not None:
+        kind = "VST" if parts.measured.value_kind == "vst" else "UMI counts"
+        values = f"{kind} ({parts.measured.evidence})"
     return understand(batch, parts.entries, plate_format, targets, notes, genes, values)
 
 

@@ -1,4 +1,4 @@
-"""UMI counts of wells as a sparse matrix, told from VST values."""
+"""UMI counts of wells as a sparse matrix."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tcell_assets.landing.problems import SHOWN_PER_KIND, ProblemCollector, quoted
-from tcell_assets.landing.screen_settings import ValueKind
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 LARGEST_COUNT = np.iinfo(np.int32).max
-# Log-normalised values have a few whole numbers besides zeros; damaged counts have a few that are not whole.
-WHOLE_SHARE_OF_COUNTS = 0.95
 
 
 @dataclass(frozen=True)
@@ -33,17 +30,6 @@ class CountMatrix:
     values: csr_matrix
     well_ids: tuple[str, ...]
     genes: tuple[str, ...]
-
-
-def detect_value_kind(values: npt.NDArray[np.float64]) -> ValueKind:
-    """Counts where nearly every non-zero value is a whole number, else VST.
-
-    Args:
-        values: All values of a matrix, or its non-zero ones.
-    """
-    measured = values[values != 0]
-    whole = np.count_nonzero((measured > 0) & (measured == np.floor(measured)))
-    return "counts" if whole >= WHOLE_SHARE_OF_COUNTS * measured.size else "vst"
 
 
 def to_counts(

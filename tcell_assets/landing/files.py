@@ -1,11 +1,16 @@
-"""Files of a landing folder: which count, which are refused, and how their bytes are read within limits."""
+"""Files of a landing folder: which count, which are refused, and how their bytes are read once and within limits."""
 
 import gzip
+import hashlib
+import io
 import os
 import stat
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from tcell_assets.landing.problems import ProblemCollector, quoted
 from tcell_assets.landing.screen_settings import LandingLimits
@@ -15,10 +20,29 @@ SETTINGS_FILE = "screen.yaml"
 LEFTOVER_NAMES = frozenset({READY_MARKER, "Thumbs.db", "desktop.ini", "__MACOSX", "Icon\r"})
 UNFINISHED_SUFFIXES = (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp")
 EDITOR_SUFFIXES = ("~", ".bak", ".swp", ".swo")
+# What a Zarr store hides behind a dot belongs to its content.
+STORE_METADATA = frozenset({".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 PIECE_BYTES = 2**20
 # Small files may well shrink a thousandfold (a column of zeros) and cost nothing.
 HARMLESS_BYTES = 64 * PIECE_BYTES
 LONGEST_NAME = 512
+# The type, where a field of that name hides it.
+Bytes = bytes
+
+
+class MovedFileError(OSError):
+    """A file is no longer what it was when its folder was listed, or changed while it was read."""
+
+
+@dataclass
+class ParsedBytes:
+    """What was read of a file.
+
+    Attributes:
+        sha256: Of the bytes that were parsed, as they lie on the disk; None before anything was read.
+    """
+
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -30,24 +54,98 @@ class LandingFile:
         path: Where it lies.
         bytes: Size on the disk.
         mtime_ns: Time of the last change.
+        ctime_ns: Time the system itself notes for the last change of content or of what is said about it.
+        inode: Number of the file, another one where a file is replaced by one of equal size and time.
+        root: Folder that it is opened from, part by part and without following links; None for that of ``path``.
+        parts: Folders and name below ``root``.
+        parsed: The hash of what was read, so that what is hashed is what was parsed.
     """
 
     name: str
     path: Path
     bytes: int
     mtime_ns: int
+    ctime_ns: int = 0
+    inode: int = 0
+    root: Path | None = None
+    parts: tuple[str, ...] = ()
+    parsed: ParsedBytes = field(default_factory=ParsedBytes, compare=False, repr=False)
+
+    @contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        """Open the file as it was listed; no link is followed, whatever was put in its place meanwhile.
+
+        Raises:
+            MovedFileError: It is another file, or it changed while it was read.
+            OSError: It cannot be read, or a link stands where a file or a folder did.
+        """
+        parts = self.parts or (self.path.name,)
+        with os.fdopen(_open_beneath(self.root or self.path.parent, parts), "rb") as stream:
+            before = os.fstat(stream.fileno())
+            if not stat.S_ISREG(before.st_mode) or (before.st_size, before.st_mtime_ns) != (
+                self.bytes,
+                self.mtime_ns,
+            ):
+                raise MovedFileError("it changed while the folder was read")
+            yield stream
+            if _stamp(os.fstat(stream.fileno())) != _stamp(before):
+                raise MovedFileError("it changed while it was read")
+
+    def read(self) -> Bytes:
+        """Return all bytes and keep their hash; see `opened` for what is raised."""
+        with self.opened() as stream:
+            raw = stream.read()
+        self.parsed.sha256 = hashlib.sha256(raw).hexdigest()
+        return raw
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what was parsed, or of what lies there where nothing was; see `opened`."""
+        if self.parsed.sha256 is None:
+            with self.opened() as stream:
+                self.parsed.sha256 = hash_stream(stream)
+        return self.parsed.sha256
+
+
+def hash_stream(stream: BinaryIO) -> str:
+    """Return the SHA-256 of an open file from where it stands, and go back there."""
+    start = stream.tell()
+    digest = hashlib.sha256()
+    while piece := stream.read(PIECE_BYTES):
+        digest.update(piece)
+    stream.seek(start)
+    return digest.hexdigest()
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _open_beneath(root: Path, parts: tuple[str, ...]) -> int:
+    """A descriptor of a file; each folder is opened from the one above, so that none can be swapped for a link."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts[:-1]:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            below = os.open(part, flags, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        # A pipe that nobody writes into would be waited for.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        return os.open(parts[-1], flags, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def is_ignored(name: str) -> bool:
     """Whether a file or folder of this name is no part of a batch.
 
-    Ignored are hidden files (a leading ``.``), the marker ``_READY``, what operating systems leave
-    (``Thumbs.db``, ``desktop.ini``, ``__MACOSX``, ``Icon``), what editors and Office leave (``~$…``, ``#…#``, a
-    trailing ``~``, ``.bak``, ``.swp``, ``.swo``) and unfinished copies and downloads (``.part``, ``.partial``,
-    ``.crdownload``, ``.download``, ``.filepart``, ``.tmp``).
+    Ignored are hidden files (a leading ``.``, but for the four of a Zarr store), the marker ``_READY``, what operating
+    systems leave (``Thumbs.db``, ``desktop.ini``, ``__MACOSX``, ``Icon``), what editors and Office leave (``~$…``,
+    ``#…#``, a trailing ``~``, ``.bak``, ``.swp``, ``.swo``) and unfinished copies and downloads (``.part``,
+    ``.partial``, ``.crdownload``, ``.download``, ``.filepart``, ``.tmp``).
     """
     return (
-        name.startswith((".", "~$"))
+        (name.startswith((".", "~$")) and name not in STORE_METADATA)
         or name in LEFTOVER_NAMES
         or (name.startswith("#") and name.endswith("#"))
         or name.lower().endswith(UNFINISHED_SUFFIXES + EDITOR_SUFFIXES)
@@ -67,7 +165,8 @@ def list_files(
             unreadable folders and too many files.
     """
     inside = root.resolve()
-    if leads_out(folder, inside):
+    below_root = _target_parts(folder, inside)
+    if below_root is None:
         problems.add(
             "links", ".", "", f"the folder is a link out of {quoted(str(root))}", "Copy the files here"
         )
@@ -83,13 +182,17 @@ def list_files(
             mend = "Rename it"
             problems.add("file names", quoted(name), "", "has control characters or too long a name", mend)
             continue
-        if path.is_symlink() and leads_out(path, inside):
+        parts: tuple[str, ...] | None = (*below_root, *path.relative_to(folder).parts)
+        if path.is_symlink():
+            parts = _target_parts(path, inside)
+        if parts is None:
             problems.add(
                 "links", name, "", "is a link that leads out of the data folder", "Copy the file here"
             )
             continue
         try:
-            status = path.stat()
+            # Of the link's target or of the file itself, never of what a file has become since.
+            status = inside.joinpath(*parts).lstat()
         except OSError as error:
             problems.add("unreadable files", name, "", _reason(error), "Make the file readable or remove it")
             continue
@@ -97,7 +200,7 @@ def list_files(
             found = "is a link to a folder" if stat.S_ISDIR(status.st_mode) else "is a pipe, socket or device"
             problems.add("links", name, "", found, "Put a plain file here")
             continue
-        files.append(LandingFile(name, path, status.st_size, status.st_mtime_ns))
+        files.append(_listed(name, path, status, inside, parts))
     return sorted(files, key=lambda file: file.name)
 
 
@@ -125,10 +228,24 @@ def settings_file(folder: Path, problems: ProblemCollector) -> LandingFile | Non
             continue
         status = path.lstat()
         if stat.S_ISREG(status.st_mode):
-            return LandingFile(name, path, status.st_size, status.st_mtime_ns)
+            return _listed(name, path, status, path.parent, (path.name,))
         problems.add("links", name, "", "is a link, pipe or folder", "Put a plain file here")
         return None
     return None
+
+
+def _listed(name: str, path: Path, status: os.stat_result, root: Path, parts: tuple[str, ...]) -> LandingFile:
+    size, mtime, ctime, inode = _stamp(status)
+    return LandingFile(name, path, size, mtime, ctime, inode, root, parts)
+
+
+def _target_parts(link: Path, inside: Path) -> tuple[str, ...] | None:
+    """What a link leads to as parts below a resolved folder, or None where it leads out of it or nowhere."""
+    try:
+        return link.resolve().relative_to(inside).parts
+    except (OSError, RuntimeError, ValueError):
+        # A link to itself: a RuntimeError before Python 3.13.
+        return None
 
 
 def unfinished_copies(folder: Path) -> list[str]:
@@ -152,29 +269,57 @@ def read_file_bytes(file: LandingFile, limits: LandingLimits, problems: ProblemC
         )
         return None
     try:
-        return _unpack(file, limits, problems) if file.name.endswith(".gz") else file.path.read_bytes()
+        return _unpack(file, limits, problems) if file.name.endswith(".gz") else file.read()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         found = f"is not a whole gzip file ({error})"
         problems.add("damaged files", file.name, "", found, "The copy was probably cut short: copy it again")
     except OSError as error:
-        problems.add("unreadable files", file.name, "", _reason(error), "Make the file readable")
+        note_unreadable(file, error, problems)
     return None
+
+
+def note_unreadable(file: LandingFile, error: OSError, problems: ProblemCollector) -> None:
+    """Note that a file could not be read, or that it moved while it was."""
+    if isinstance(error, MovedFileError):
+        mend = "Wait until the copy has ended and read the batch again"
+        problems.add("moving files", file.name, "", str(error), mend)
+    else:
+        problems.add("unreadable files", file.name, "", _reason(error), "Make the file readable")
+
+
+class _HashedStream(io.RawIOBase):
+    """A packed file whose bytes are hashed as they are unpacked."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self.sha256 = stream, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._stream.read(size)
+        self.sha256.update(piece)
+        return piece
+
+    def readable(self) -> bool:
+        return True
 
 
 def _unpack(file: LandingFile, limits: LandingLimits, problems: ProblemCollector) -> bytes | None:
     pieces: list[bytes] = []
     unpacked = 0
-    with file.path.open("rb") as packed, gzip.GzipFile(fileobj=packed) as stream:
-        while piece := stream.read(PIECE_BYTES):
-            pieces.append(piece)
-            unpacked += len(piece)
-            # Judged while reading, by what was consumed so far: a bomb is stopped at its first 64 MiB.
-            ratio_limit = max(HARMLESS_BYTES, packed.tell() * limits.max_compression_ratio)
-            if unpacked > min(limits.max_unpacked_bytes, ratio_limit):
-                found = f"unpacks from {packed.tell():,} to more than {unpacked:,} bytes"
-                mend = "If the file is meant, raise limits.max_unpacked_bytes or limits.max_compression_ratio"
-                problems.add("files too large", file.name, "", found, mend)
-                return None
+    with file.opened() as packed:
+        hashed = _HashedStream(packed)
+        with gzip.GzipFile(fileobj=hashed) as stream:
+            while piece := stream.read(PIECE_BYTES):
+                pieces.append(piece)
+                unpacked += len(piece)
+                # Judged while reading, by what was consumed so far: a bomb is stopped at its first 64 MiB.
+                ratio_limit = max(HARMLESS_BYTES, packed.tell() * limits.max_compression_ratio)
+                if unpacked > min(limits.max_unpacked_bytes, ratio_limit):
+                    found = f"unpacks from {packed.tell():,} to more than {unpacked:,} bytes"
+                    mend = "If the file is meant, raise limits.max_unpacked_bytes or limits.max_compression_ratio"
+                    problems.add("files too large", file.name, "", found, mend)
+                    return None
+        hashed.read()
+    file.parsed.sha256 = hashed.sha256.hexdigest()
     return b"".join(pieces)
 
 

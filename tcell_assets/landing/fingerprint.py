@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tcell_assets.landing.files import (
-    PIECE_BYTES,
     LandingFile,
     is_ignored,
     leads_out,
     list_files,
+    note_unreadable,
     settings_file,
 )
 from tcell_assets.landing.problems import ProblemCollector
@@ -26,11 +26,15 @@ class FileStamp:
         name: Path inside the batch folder.
         bytes: Size.
         mtime_ns: Time of the last change.
+        ctime_ns: Time the system notes for it, which no copy can set.
+        inode: Another one where the file was replaced.
     """
 
     name: str
     bytes: int
     mtime_ns: int
+    ctime_ns: int
+    inode: int
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,14 @@ def list_batches(data_folder: Path) -> BatchFolders:
 
 
 def batch_fingerprint(folder: Path, limits: LandingLimits | None = None) -> Fingerprint:
-    """Name, size and time of every file of a batch folder that counts (see `files.is_ignored`).
+    """Name, size, times and inode of every file of a batch folder that counts (see `files.is_ignored`).
 
     Files that must not be followed are left out here; `batch.read_batch` refuses them by name.
     """
-    files = _files(folder, limits or LandingLimits(), ProblemCollector(folder.name))
-    return Fingerprint(tuple(FileStamp(file.name, file.bytes, file.mtime_ns) for file in files))
+    files = counted_files(folder, limits or LandingLimits(), ProblemCollector(folder.name))
+    return Fingerprint(
+        tuple(FileStamp(file.name, file.bytes, file.mtime_ns, file.ctime_ns, file.inode) for file in files)
+    )
 
 
 def content_hash(folder: Path, limits: LandingLimits | None = None) -> str:
@@ -99,35 +105,30 @@ def content_hash(folder: Path, limits: LandingLimits | None = None) -> str:
         LandingError: A file cannot be read or must not be followed.
     """
     problems = ProblemCollector(folder.name)
-    hashed = hash_files(_files(folder, limits or LandingLimits(), problems), problems)
+    hashed = hash_files(counted_files(folder, limits or LandingLimits(), problems), problems)
     problems.raise_if_any()
     return hashed
 
 
 def hash_files(files: Sequence[LandingFile], problems: ProblemCollector) -> str:
-    """SHA-256 over names and contents of files in their order; files that cannot be read are problems."""
+    """SHA-256 over names and contents of files in their order; files that cannot be read are problems.
+
+    Of a file that was parsed the hash of the parsed bytes is taken.
+    """
     total = hashlib.sha256()
     for file in files:
         try:
-            digest = _file_hash(file.path)
+            digest = file.digest()
         except OSError as error:
-            found = f"cannot be read: {error.strerror or error}"
-            problems.add("unreadable files", file.name, "", found, "Make the file readable")
+            note_unreadable(file, error, problems)
             continue
         total.update(f"{len(file.name)}:{file.name}\n{digest}\n".encode())
     return total.hexdigest()
 
 
-def _files(folder: Path, limits: LandingLimits, problems: ProblemCollector) -> list[LandingFile]:
+def counted_files(folder: Path, limits: LandingLimits, problems: ProblemCollector) -> list[LandingFile]:
+    """The files whose content makes a batch: its own, after the data folder's ``screen.yaml`` where that holds."""
     files = list_files(folder, folder.parent, limits, problems)
     settings = settings_file(folder, problems)
     is_above = settings is not None and all(file.name != settings.name for file in files)
     return [settings, *files] if settings is not None and is_above else files
-
-
-def _file_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(PIECE_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()

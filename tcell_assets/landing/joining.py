@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tcell_assets.landing.measurements import Measured
 from tcell_assets.landing.plate_map import WellEntry
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
 from tcell_assets.landing.quantities import HOURS, MICROMOLAR, Quantity
@@ -24,7 +25,7 @@ from tcell_assets.landing.well_types import (
     UNTREATED,
     VEHICLE_CONTROL,
 )
-from tcell_assets.landing.wells import PlateFormat, is_edge, is_on_plate, plate_format_of
+from tcell_assets.landing.wells import PLATE_SHAPES, PlateFormat, is_edge, is_on_plate, plate_format_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -61,6 +62,11 @@ CONDITION_COLUMNS = (
 """What follows the columns of a screen without factors."""
 
 
+# A 384-well plate of which all but the corner of 96 is nearly empty is unheard of; a typing error is not.
+STRAY_SHARE = 0.02
+FEWEST_WELLS_FOR_STRAYS = 48
+
+
 @dataclass(frozen=True)
 class LandedParts:
     """What the files of a layout say, in file order, before the parts are joined.
@@ -71,6 +77,7 @@ class LandedParts:
         genes: Columns of ``values``, each once.
         values: Wells × genes: finite float64 VST, or sparse int32 counts; None where a problem was noted.
         targets: Index well_id, any of the targets as float64 columns; NaN is unknown.
+        measured: What was understood of the values and genes; None where a problem was noted.
     """
 
     entries: tuple[WellEntry, ...]
@@ -78,6 +85,7 @@ class LandedParts:
     genes: tuple[str, ...]
     values: npt.NDArray[np.float64] | csr_matrix | None
     targets: pd.DataFrame
+    measured: Measured | None = None
 
 
 def check_wells(
@@ -94,6 +102,8 @@ def check_wells(
     first: dict[str, WellEntry] = {}
     barcodes: dict[tuple[str, str], WellEntry] = {}
     plate_format = settings.plate_format or plate_format_of([entry.position for entry in entries])
+    if settings.plate_format is None:
+        _check_stray_wells(entries, plate_format, problems)
     for entry in entries:
         place = f"row {entry.file_row}"
         other = first.setdefault(str(entry.id), entry)
@@ -122,6 +132,42 @@ def check_wells(
     if entries and not any(entry.well_type == VEHICLE_CONTROL for entry in entries):
         _report_no_dmso(entries, settings, problems)
     return plate_format
+
+
+def _check_stray_wells(
+    entries: Sequence[WellEntry], plate_format: PlateFormat, problems: ProblemCollector
+) -> None:
+    """A few wells beyond a smaller plate are rather misspelt than proof of a larger one."""
+    smaller = [size for size in PLATE_SHAPES if size < plate_format]
+    if not smaller or len(entries) < FEWEST_WELLS_FOR_STRAYS:
+        return
+    stray = [entry for entry in entries if not is_on_plate(entry.position, smaller[-1])]
+    if len(stray) < STRAY_SHARE * len(entries):
+        names = listed([str(entry.id) for entry in stray])
+        found = f"only {len(stray)} of {len(entries)} wells lie outside a {smaller[-1]}-well plate: {names}"
+        mend = f"Correct them, or state plate_format: {plate_format} in screen.yaml"
+        problems.add("wells outside the plate", stray[0].file, f"row {stray[0].file_row}", found, mend)
+
+
+def note_on_plates(
+    entries: Sequence[WellEntry], plate_format: PlateFormat, settings: LandingSettings
+) -> list[str]:
+    """What the plates were taken for and how full they are, as a note; none where the settings state the format.
+
+    Wells of one corner of a 384-well plate look like a plate of 96, and a quarter of them would be called edge wells.
+    """
+    if settings.plate_format is not None or not entries or plate_format == max(PLATE_SHAPES):
+        return []
+    plates = Counter(entry.id.plate for entry in entries)
+    larger = next(size for size in PLATE_SHAPES if size > plate_format)
+    filled = " to ".join(map(str, sorted({min(plates.values()), max(plates.values())})))
+    n_edge = sum(is_edge(entry.position, plate_format) for entry in entries)
+    return [
+        f"plates are taken for {plate_format}-well plates, the smallest that hold every well "
+        f"({filled} wells a plate are on the map), which makes {n_edge} of "
+        f"{len(entries)} wells edge wells; if they are a part of larger plates, state plate_format: {larger} in "
+        "screen.yaml"
+    ]
 
 
 def wells_frame(
@@ -214,6 +260,21 @@ def _sample_type(entry: WellEntry, settings: LandingSettings) -> str | None:
     return entry.well_type if entry.well_type in (VEHICLE_CONTROL, UNTREATED, EMPTY) else SAMPLE
 
 
+def without_missing_wells(parts: LandedParts, settings: LandingSettings, notes: list[str]) -> LandedParts:
+    """The parts without the wells of the plate map that no matrix measures, where the settings drop them."""
+    measured = set(parts.well_ids)
+    missing = [str(entry.id) for entry in parts.entries if str(entry.id) not in measured]
+    if settings.missing_wells != "drop" or parts.values is None or not missing:
+        return parts
+    notes.append(
+        f"{len(missing)} of {len(parts.entries)} wells of the plate map have no values and were dropped: "
+        f"{listed(missing)}"
+    )
+    kept = tuple(entry for entry in parts.entries if str(entry.id) in measured)
+    targets = parts.targets[~parts.targets.index.isin(missing)] if len(parts.targets) else parts.targets
+    return replace(parts, entries=kept, targets=targets)
+
+
 def check_joined(parts: LandedParts, problems: ProblemCollector) -> None:
     """Check that plate map, matrix and targets speak of the same wells.
 
@@ -253,7 +314,11 @@ def _check_measured(parts: LandedParts, measured: Counter[str], problems: Proble
             found = f"{len(missing)} of {count} wells have no row in the expression: {names}"
             place = f"row {missing[0].file_row}" + (" and others" if len(missing) > 1 else "")
             problems.add(
-                "wells without expression", file, place, found, "Add them or remove them from the plate map"
+                "wells without expression",
+                file,
+                place,
+                found,
+                "Add them, remove them from the plate map, or state missing_wells: drop in screen.yaml",
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,30 +12,22 @@ import pandas as pd
 
 from tcell_assets.landing.conditions import settle_wells
 from tcell_assets.landing.files import SETTINGS_FILE, LandingFile
-from tcell_assets.landing.h5ad import read_annotated_matrix
+from tcell_assets.landing.formats import MatrixFormat, Source, matrix_formats
 from tcell_assets.landing.joining import LandedParts
-from tcell_assets.landing.matrices import (
-    WellLookup,
-    WellMatrix,
+from tcell_assets.landing.matrices import WellLookup, WellMatrix, match_rows, orient
+from tcell_assets.landing.measurements import (
+    Measured,
+    check_alike,
     check_genes,
-    match_rows,
-    orient,
-    read_matrix,
+    describe,
+    leave_out_no_genes,
+    settle_kind,
 )
 from tcell_assets.landing.plate_map import WellEntry, read_plate_map
 from tcell_assets.landing.problems import ProblemCollector, listed
 from tcell_assets.landing.screen_settings import LandingSettings
-from tcell_assets.landing.tables import read_text_table
+from tcell_assets.landing.spreadsheets import read_table
 from tcell_assets.landing.targets import read_targets
-from tcell_assets.landing.triples import (
-    BARCODE_NAMES,
-    FEATURE_NAMES,
-    MATRIX_NAMES,
-    TRIPLE_NAMES,
-    Triple,
-    plate_folder_of,
-    read_triple,
-)
 from tcell_assets.landing.wells import canonical_plate
 
 if TYPE_CHECKING:
@@ -43,11 +35,9 @@ if TYPE_CHECKING:
 
 PLATE_MAP_FILE = "plate_map.csv"
 TARGETS_FILE = "targets.csv"
-PLATE_MAP_FILES = (PLATE_MAP_FILE, "plate_map.tsv")
-TARGETS_FILES = (TARGETS_FILE, "targets.tsv")
-TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-MATRIX_FILES = tuple(f"{stem}{suffix}" for stem in ("expression", "counts") for suffix in TABLE_SUFFIXES)
-ANNOTATED_SUFFIX = ".h5ad"
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
+PLATE_MAP_FILES = tuple(f"plate_map{suffix}" for suffix in TABLE_SUFFIXES)
+TARGETS_FILES = tuple(f"targets{suffix}" for suffix in TABLE_SUFFIXES)
 
 
 @dataclass
@@ -59,21 +49,19 @@ class _Place:
         plate: Canonical; None for the batch folder.
         maps: Plate maps.
         targets: Tables of targets.
-        matrices: Matrices as tables or AnnData.
-        triples: Files of each 10x or STARsolo output, by folder.
+        matrices: The format and files of each matrix, by the matrix's name.
     """
 
     folder: str
     plate: str | None
     maps: list[LandingFile] = field(default_factory=list)
     targets: list[LandingFile] = field(default_factory=list)
-    matrices: list[LandingFile] = field(default_factory=list)
-    triples: dict[str, dict[str, LandingFile]] = field(default_factory=dict)
+    matrices: dict[str, tuple[MatrixFormat, dict[str, LandingFile]]] = field(default_factory=dict)
 
     @property
-    def matrix_names(self) -> list[str]:
-        """Files and folders that hold a matrix."""
-        return [file.name for file in self.matrices] + [f"{folder}/matrix.mtx" for folder in self.triples]
+    def holds_wells(self) -> bool:
+        """Whether a matrix here may say itself what is in each well."""
+        return any(form.holds_wells for form, _ in self.matrices.values())
 
 
 def read_plate_layout(
@@ -104,25 +92,20 @@ def read_plate_layout(
     before = problems.total
     entries, joined = _read_maps(places, batch, settings, problems, notes)
     for place in places:
-        for file in place.matrices:
-            if file.name.endswith(ANNOTATED_SUFFIX):
-                has_map = has_batch_map or bool(place.maps)
-                matrix = _read_annotated(
-                    file, batch, place.plate, has_map, entries, settings, problems, notes
-                )
-            else:
-                matrix = read_matrix(file, batch, place.plate, settings, problems, notes)
-            matrices += [] if matrix is None else [matrix]
-        for folder, parts in place.triples.items():
-            matrix = read_triple(_triple(folder, place.plate, parts), settings, problems, notes)
+        for name, (form, parts) in place.matrices.items():
+            matrix = form.read(Source(name, parts, batch, place.plate), settings, problems, notes)
+            if matrix is not None and matrix.observations is not None and not (has_batch_map or place.maps):
+                matrix = _with_own_map(matrix, batch, entries, settings, problems, notes)
             matrices += [] if matrix is None else [matrix]
     entries = settle_wells(entries, settings, problems, notes)
     if not entries or not matrices or problems.total > before:
+        # The values are judged all the same, so that all problems are told at once.
+        for matrix in matrices:
+            settle_kind(leave_out_no_genes(matrix, []), settings, problems, [])
         return LandedParts(tuple(entries), (), (), None, joined)
     lookup = WellLookup(batch, entries, settings)
-    oriented = [orient(matrix, lookup) for matrix in matrices]
-    well_ids, genes, values = _match(oriented, lookup, settings, problems, notes)
-    return LandedParts(tuple(entries), well_ids, genes, values, joined)
+    well_ids, genes, values, measured = _measured(matrices, lookup, settings, problems, notes)
+    return LandedParts(tuple(entries), well_ids, genes, values, joined, measured)
 
 
 def read_plate_maps(
@@ -162,11 +145,11 @@ def _read_maps(
     targets: list[pd.DataFrame] = []
     for place in places:
         for file in place.maps:
-            table = read_text_table(file, settings.limits, problems)
+            table = read_table(file, settings.limits, problems, notes)
             if table is not None:
                 entries += read_plate_map(table, batch, place.plate, settings, problems, notes)
         for file in place.targets:
-            table = read_text_table(file, settings.limits, problems)
+            table = read_table(file, settings.limits, problems, notes)
             if table is not None:
                 targets.append(read_targets(table, batch, place.plate, settings, problems))
     return entries, pd.concat(targets) if targets else pd.DataFrame()
@@ -179,9 +162,9 @@ def _places(files: Sequence[LandingFile], problems: ProblemCollector, notes: lis
     refused: set[str] = set()
     for file in files:
         folder, _, name = file.name.rpartition("/")
-        is_matrix = name in MATRIX_FILES or name.endswith(ANNOTATED_SUFFIX)
-        plate_folder = plate_folder_of(folder) if name in TRIPLE_NAMES else folder
-        is_read = is_matrix or name in (*PLATE_MAP_FILES, *TARGETS_FILES) or name in TRIPLE_NAMES
+        found = _matrix_of(file.name)
+        plate_folder = found[1].plate_folder_of(found[0]) if found else folder
+        is_read = found is not None or name in (*PLATE_MAP_FILES, *TARGETS_FILES)
         if not is_read or "/" in plate_folder or plate_folder in refused:
             unread += [] if name == SETTINGS_FILE and not folder else [file.name]
             continue
@@ -189,25 +172,27 @@ def _places(files: Sequence[LandingFile], problems: ProblemCollector, notes: lis
             try:
                 places[plate_folder] = _Place(plate_folder, canonical_plate(plate_folder))
             except ValueError as error:
-                found = f"the folder's name {error}"
-                problems.add("plate names", plate_folder, "", found, "Rename it after its plate")
+                fault = f"the folder's name {error}"
+                problems.add("plate names", plate_folder, "", fault, "Rename it after its plate")
                 refused.add(plate_folder)
                 continue
         place = places[plate_folder]
-        if name in TRIPLE_NAMES:
-            place.triples.setdefault(folder, {})[name] = file
+        if found:
+            place.matrices.setdefault(found[0], (found[1], {}))[1][file.name] = file
         else:
-            kind = (
-                place.maps
-                if name in PLATE_MAP_FILES
-                else place.targets
-                if name in TARGETS_FILES
-                else place.matrices
-            )
-            kind.append(file)
+            (place.maps if name in PLATE_MAP_FILES else place.targets).append(file)
     if unread:
         notes.append(f"files not read: {', '.join(unread)}")
     return list(places.values())
+
+
+def _matrix_of(file: str) -> tuple[str, MatrixFormat] | None:
+    """The matrix that a file is part of, and its format."""
+    for form in matrix_formats():
+        name = form.matrix_of(file)
+        if name is not None:
+            return name, form
+    return None
 
 
 def _check_presence(
@@ -220,110 +205,86 @@ def _check_presence(
         hints.append(f"{listed(list(copies))} looks like a copy that has not ended")
     hint = f" ({'; '.join(hints)})" if hints else ""
     for place in plates or [whole]:
-        annotated = any(file.name.endswith(ANNOTATED_SUFFIX) for file in (*place.matrices, *whole.matrices))
-        if not place.matrix_names and not whole.matrix_names:
+        holds_wells = place.holds_wells or whole.holds_wells
+        if not place.matrices and not whole.matrices:
             mend = "Add expression or counts as .csv, .csv.gz, .tsv, .parquet or .h5ad, or matrix.mtx with its tables"
             problems.add("missing files", place.folder or ".", "", f"holds no expression matrix{hint}", mend)
-        if not place.maps and not whole.maps and not annotated:
+        if not place.maps and not whole.maps and not holds_wells:
             mend = "Add it with the columns plate, well and metabolite"
             problems.add("missing files", place.folder or ".", "", f"holds no {PLATE_MAP_FILE}{hint}", mend)
     for place in places:
         for what, names in (
-            ("matrices", place.matrix_names),
+            ("matrices", list(place.matrices)),
             ("plate maps", [file.name for file in place.maps]),
             ("tables of targets", [file.name for file in place.targets]),
         ):
             if len(names) > 1:
                 found = f"holds {len(names)} {what} for the same wells: {listed(names)}"
                 problems.add("ambiguous files", place.folder or ".", "", found, "Keep the one that is meant")
-        if place is not whole and place.matrix_names and whole.matrix_names:
-            found = f"holds {place.matrix_names[0]} beside the whole batch's {whole.matrix_names[0]}"
+        if place is not whole and place.matrices and whole.matrices:
+            found = (
+                f"holds {next(iter(place.matrices))} beside the whole batch's {next(iter(whole.matrices))}"
+            )
             problems.add("ambiguous files", place.folder, "", found, "Keep the one that is meant")
 
 
-def _triple(folder: str, plate: str | None, parts: dict[str, LandingFile]) -> Triple:
-    def first(names: Sequence[str]) -> LandingFile | None:
-        return next((parts[name] for name in names if name in parts), None)
-
-    return Triple(folder, plate, first(MATRIX_NAMES), first(BARCODE_NAMES), first(FEATURE_NAMES))
-
-
-def _read_annotated(
-    file: LandingFile,
+def _with_own_map(
+    matrix: WellMatrix,
     batch: str,
-    plate: str | None,
-    has_map: bool,
     entries: list[WellEntry],
     settings: LandingSettings,
     problems: ProblemCollector,
     notes: list[str],
 ) -> WellMatrix | None:
-    """The matrix of an AnnData file; without a plate map its observations are one and join ``entries``."""
-    annotated = read_annotated_matrix(file, settings, problems, notes)
-    if annotated is None:
+    """A matrix whose observations are the plate map: they join ``entries`` and name its rows."""
+    assert matrix.observations is not None
+    observed = read_plate_map(matrix.observations, batch, matrix.plate, settings, problems, notes)
+    if len(observed) < len(matrix.row_names):
         return None
-    names = annotated.names
-    if not has_map:
-        observed = read_plate_map(annotated.observations, batch, plate, settings, problems, notes)
-        if len(observed) < len(names):
-            return None
-        entries += observed
-        names = [str(entry.id) for entry in observed]
-    return WellMatrix(file.name, plate, names, annotated.genes, annotated.values, first_row=1)
+    entries += observed
+    return replace(matrix, row_names=[str(entry.id) for entry in observed])
 
 
-def _match(
+def _measured(
     matrices: Sequence[WellMatrix],
     lookup: WellLookup,
     settings: LandingSettings,
     problems: ProblemCollector,
     notes: list[str],
-) -> tuple[tuple[str, ...], tuple[str, ...], npt.NDArray[np.float64] | csr_matrix | None]:
+) -> tuple[tuple[str, ...], tuple[str, ...], npt.NDArray[np.float64] | csr_matrix | None, Measured | None]:
     """The well of each row, the genes and the values of all matrices below each other; no values on a problem."""
     before = problems.total
-    first = matrices[0]
+    first: WellMatrix | None = None
+    measured: Measured | None = None
     well_ids: list[str] = []
     parts: list[npt.NDArray[np.float64] | csr_matrix] = []
-    for matrix in matrices:
-        _check_orientation(matrix, problems, notes)
+    for raw in matrices:
+        matrix = leave_out_no_genes(orient(raw, lookup, notes), notes)
         check_genes(matrix.file, matrix.genes, settings.limits, problems)
-        _check_alike(matrix, first, problems)
         wells = match_rows(matrix, lookup, settings.unmapped_wells, problems, notes)
+        settled = settle_kind(matrix, settings, problems, notes)
         rows = [row for row, well in enumerate(wells) if well is not None]
         well_ids += [well for well in wells if well is not None]
+        first = first or matrix
+        columns = check_alike(matrix.file, matrix.genes, first.file, first.genes, problems)
+        if settled is None or columns is None:
+            continue
+        values, judged = settled
+        kind = describe(matrix, judged)
+        measured = measured or kind
+        if kind.value_kind != measured.value_kind:
+            found = f"holds {kind.value_kind}, but {first.file} holds {measured.value_kind}"
+            mend = "Write one kind, or state value_kind in screen.yaml"
+            problems.add("unequal kinds", matrix.file, "", found, mend)
         if problems.total == before:
-            values = matrix.values if len(rows) == len(wells) else matrix.values[rows]
-            places = {gene: column for column, gene in enumerate(matrix.genes)}
-            is_in_order = matrix.genes == first.genes
-            parts.append(values if is_in_order else values[:, [places[gene] for gene in first.genes]])
-    if problems.total > before:
-        return tuple(well_ids), tuple(first.genes), None
-    if first.value_kind == "vst":
-        return tuple(well_ids), tuple(first.genes), np.concatenate(parts)
+            values = values if len(rows) == len(wells) else values[rows]
+            parts.append(values if matrix.genes == first.genes else values[:, columns])
+    assert first is not None
+    if problems.total > before or measured is None:
+        return tuple(well_ids), tuple(first.genes), None, None
+    notes.append(f"{measured.genes}; values are {measured.value_kind} ({measured.evidence})")
+    if measured.value_kind == "vst":
+        return tuple(well_ids), tuple(first.genes), np.concatenate(parts), measured
     from scipy.sparse import vstack
 
-    return tuple(well_ids), tuple(first.genes), vstack(parts, format="csr")
-
-
-def _check_orientation(matrix: WellMatrix, problems: ProblemCollector, notes: list[str]) -> None:
-    if not matrix.is_transposed:
-        return
-    if matrix.value_kind == "counts":
-        notes.append(f"{matrix.file}: genes stand in rows, so the matrix was turned")
-        return
-    found = "is transposed: genes stand in rows and wells in columns"
-    problems.add("transposed matrices", matrix.file, "", found, "Write one row a well and one column a gene")
-
-
-def _check_alike(matrix: WellMatrix, first: WellMatrix, problems: ProblemCollector) -> None:
-    """Plates of one batch have the same genes and the same kind of values."""
-    lacking, extra = set(first.genes) - set(matrix.genes), set(matrix.genes) - set(first.genes)
-    for genes, has, has_not in ((lacking, first.file, matrix.file), (extra, matrix.file, first.file)):
-        if genes:
-            found = f"{has} has {len(genes)} genes that {has_not} has not: {listed(sorted(genes))}"
-            problems.add("unequal genes", matrix.file, "", found, "Write the same genes for every plate")
-    if matrix.value_kind != first.value_kind:
-        found = f"holds {matrix.value_kind}, but {first.file} holds {first.value_kind}"
-        problems.add(
-            "unequal kinds", matrix.file, "", found, "Write one kind, or state value_kind in screen.yaml"
-        )
+    return tuple(well_ids), tuple(first.genes), vstack(parts, format="csr"), measured

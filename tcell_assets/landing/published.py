@@ -8,8 +8,10 @@ import pandas as pd
 
 from tcell_assets.landing.conditions import settle_wells
 from tcell_assets.landing.files import SETTINGS_FILE, LandingFile
+from tcell_assets.landing.gene_names import is_no_gene
 from tcell_assets.landing.joining import LandedParts
-from tcell_assets.landing.matrices import check_genes, in_value_kind
+from tcell_assets.landing.matrices import WellMatrix
+from tcell_assets.landing.measurements import check_genes, describe, leave_out_no_genes, settle_kind
 from tcell_assets.landing.names import folded
 from tcell_assets.landing.plate_map import WellEntry, check_name
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
@@ -75,7 +77,7 @@ def read_published(
                 notes.append(f"{name}: R's row-name column was dropped")
     matrix = None
     if needs_expression and EXPRESSION_FILE in here:
-        matrix = read_numeric_table(here[EXPRESSION_FILE], None, settings.limits, problems)
+        matrix = read_numeric_table(here[EXPRESSION_FILE], None, settings.limits, problems, notes, is_no_gene)
     columns = {name: _only_column(table, problems) for name, table in tables.items() if name != SCORE_FILE}
     lengths = {name: len(table.rows) for name, table in tables.items()}
     entries = _read_entries(tables, columns, batch, settings, problems)
@@ -84,7 +86,8 @@ def read_published(
     if matrix is not None:
         lengths[EXPRESSION_FILE] = len(matrix.values)
         if not _is_transposed(matrix, tables.get(WELL_FILE), problems):
-            check_genes(EXPRESSION_FILE, matrix.columns, settings.limits, problems)
+            genes = leave_out_no_genes(_well_matrix(matrix, ()), [])
+            check_genes(EXPRESSION_FILE, genes.genes, settings.limits, problems)
             _check_lengths(lengths, problems)
     else:
         _check_lengths(lengths, problems)
@@ -95,16 +98,21 @@ def read_published(
     if matrix is None:
         return LandedParts(tuple(entries), well_ids, (), None, known)
     order = _row_order(matrix, well_ids, batch, notes)
-    values = in_value_kind(
-        EXPRESSION_FILE, matrix.values, list(well_ids), matrix.columns, None, settings, problems, notes
-    )
+    genes_only = leave_out_no_genes(_well_matrix(matrix, well_ids), notes)
+    settled = settle_kind(genes_only, settings, problems, notes)
+    values, measured = (None, None) if settled is None else (settled[0], describe(genes_only, settled[1]))
     return LandedParts(
         entries=tuple(entries),
         well_ids=well_ids,
-        genes=tuple(matrix.columns),
+        genes=tuple(genes_only.genes),
         values=values if order is None or values is None else values[order],
         targets=known,
+        measured=measured,
     )
+
+
+def _well_matrix(matrix: NumericTable, well_ids: Sequence[str]) -> WellMatrix:
+    return WellMatrix(matrix.file, None, list(well_ids), matrix.columns, matrix.values, labels=matrix.labels)
 
 
 def _only_column(table: TextTable, problems: ProblemCollector) -> str | None:

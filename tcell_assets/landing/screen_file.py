@@ -21,7 +21,11 @@ LARGEST_SETTINGS_BYTES = 64 * 1024
 
 def settings_of(folder: Path, problems: ProblemCollector) -> LandingSettings:
     """The settings that hold for a folder: its own `screen.yaml`, else the one beside it, else the defaults."""
-    file = settings_file(folder, problems)
+    return settings_from(settings_file(folder, problems), problems)
+
+
+def settings_from(file: LandingFile | None, problems: ProblemCollector) -> LandingSettings:
+    """The settings of a `screen.yaml`, or the defaults where there is none."""
     return LandingSettings() if file is None else read_screen_settings(file, LandingSettings(), problems)
 
 
@@ -33,7 +37,7 @@ def read_screen_settings(
     Args:
         file: YAML; every key is optional: ``control_names, positive_control_names, plate_format, well_pattern,
             columns, factors, ignore_columns, dose_unit, time_unit, names, value_kind, concentration_in_name,
-            unmapped_wells, duplicates, limits``.
+            unmapped_wells, missing_wells, duplicates, limits``.
         defaults: What holds where the file says nothing; its limits cap the limits of the file's own reading.
         problems: Receives unknown keys, with the nearest known one, and values of the wrong kind.
 
@@ -192,7 +196,7 @@ def _positive_number(value: Any) -> int | float:
 _READERS: dict[str, Callable[[Any], Any]] = {
     "control_names": _some_names,
     "positive_control_names": _names,
-    "plate_format": _one_of(96, 384),
+    "plate_format": _one_of(96, 384, 1536),
     "well_pattern": _pattern,
     "columns": _columns,
     "factors": _names,
@@ -204,6 +208,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "concentration_in_name": _one_of(True, False),
     "unmapped_wells": _one_of("refuse", "drop"),
     "duplicates": _one_of("count_once", "allow"),
+    "missing_wells": _one_of("refuse", "drop"),
     "limits": _mapping,
 }
 _LIMIT_READERS: dict[str, Callable[[Any], Any]] = {

@@ -44,7 +44,7 @@ class LandingSettings:
     Attributes:
         control_names: Metabolites that are the vehicle control; compared exactly after stripping.
         positive_control_names: Metabolites that are positive controls.
-        plate_format: 96 or 384; None takes the smallest that holds every well of the batch.
+        plate_format: 96, 384 or 1536; None takes the smallest that holds every well of the batch.
         well_pattern: How wells are written, from `wells.well_pattern`; None reads ``E12`` and its usual spellings.
         columns: Column names of the plate map by what they hold, e.g. ``{"metabolite": "Compound name"}``; columns
             not named here are recognised by their usual spellings.
@@ -62,6 +62,8 @@ class LandingSettings:
             ``drop`` them (aligners write every barcode they know).
         duplicates: What happens to wells that hold what another well of the screen held before: ``count_once`` leaves
             them out everywhere, ``allow`` counts them as wells of their own.
+        missing_wells: What happens to wells of the plate map that no matrix measures: ``refuse`` the batch, or ``drop``
+            them (wells that failed before sequencing).
         limits: See `LandingLimits`.
     """
 
@@ -79,4 +81,5 @@ class LandingSettings:
     concentration_in_name: bool | None = None
     unmapped_wells: Literal["refuse", "drop"] = "refuse"
     duplicates: Literal["count_once", "allow"] = "count_once"
+    missing_wells: Literal["refuse", "drop"] = "refuse"
     limits: LandingLimits = LandingLimits()

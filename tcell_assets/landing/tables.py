@@ -1,25 +1,21 @@
-"""Delimited text: a strict reader for tables of names, a fast one for matrices that finds every bad cell."""
+"""Tables of text: a strict reader for tables of names, a fast one for matrices that finds every bad cell."""
 
 from __future__ import annotations
 
 import csv
-import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from tcell_assets.landing.files import LandingFile, read_file_bytes
+from tcell_assets.landing.delimited_text import DelimitedText, open_text
+from tcell_assets.landing.files import LandingFile
 from tcell_assets.landing.problems import SHOWN_PER_KIND, ProblemCollector, cell_place, quoted
 from tcell_assets.landing.screen_settings import LandingLimits
-
-if TYPE_CHECKING:
-    from _csv import Reader
 
 # What R and pandas write above a column of row names.
 ROW_NAME_HEADERS = frozenset({"", "X", "Unnamed: 0", "...1", "rownames", "row.names"})
@@ -27,8 +23,14 @@ UNKNOWN = frozenset({"", "NA", "NaN", "nan", "na", "NULL", "None"})
 """How an unknown number is written; only where a number may be unknown, never in a name."""
 
 NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*")
+COMMA_NUMBER = re.compile(r"[ \t]*[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?[ \t]*")
+THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 NON_FINITE = re.compile(r"[ \t]*[+-]?(nan|inf|infinity)[ \t]*", re.IGNORECASE)
 ARROW_BLOCK_LIMIT = 2**30
+ROWS_PEEKED = 20
+FEWEST_ROWS_OF_WORDS = 2
+# More are no columns beside a matrix but a table of something else.
+MOST_COLUMNS_OF_WORDS = 20
 FILL_CELL = "Every gene of every well needs a finite number"
 
 
@@ -70,20 +72,17 @@ class NumericTable:
 
     Attributes:
         file: Name of the file.
-        labels: The leading text columns by header, in file order.
+        labels: The columns of text by header, in file order.
         columns: Headers of the numeric columns.
         values: Rows × columns, float64, finite.
+        first_row: What a person counts as the first of these rows (2 below a header).
     """
 
     file: str
     labels: dict[str, list[str]]
     columns: list[str]
     values: npt.NDArray[np.float64]
-
-
-def delimiter_of(file: LandingFile) -> str:
-    """Tab for ``.tsv`` and ``.tsv.gz``, else comma."""
-    return "\t" if ".tsv" in file.name else ","
+    first_row: int = 2
 
 
 def parse_number(text: str) -> float | None:
@@ -91,74 +90,138 @@ def parse_number(text: str) -> float | None:
     return float(text) if NUMBER.fullmatch(text) else None
 
 
-def read_text_table(file: LandingFile, limits: LandingLimits, problems: ProblemCollector) -> TextTable | None:
+def read_text_table(
+    file: LandingFile,
+    limits: LandingLimits,
+    problems: ProblemCollector,
+    notes: list[str] | None = None,
+    rows_stand_alone: bool = False,
+) -> TextTable | None:
     """Read a small table of names; R's row-name column is dropped.
 
     Args:
-        file: A CSV or TSV file, possibly with ``.gz``, UTF-8, with a header.
+        file: A CSV, TSV or text file, possibly with ``.gz``, UTF-8, with a header; separated by commas, tabs or
+            semicolons.
         limits: The number of rows is limited.
         problems: Receives what keeps the file from being read as a table.
+        notes: Receives an unusual delimiter, a decimal comma and blank rows that were left out.
+        rows_stand_alone: Whether rows name their wells themselves, so that blank ones between them may be left out;
+            where row i is well i, a blank row is a problem.
 
     Returns:
         The table, or None where a problem was noted.
     """
     before = problems.total
-    text = _read_text(file, limits, problems)
-    header = None if text is None else _read_header(file, text, problems)
-    if text is None or header is None:
+    text = open_text(file, limits, problems, notes)
+    if text is None:
         return None
-    rows = [record for _, record in _rows(file, text, len(header), limits.max_wells, problems)]
+    numbered = list(_rows(text, limits.max_wells, problems, skips_blank=rows_stand_alone))
     if problems.total > before:
         return None
-    if len(header) > 1 and header[0] in ROW_NAME_HEADERS:
-        return TextTable(file.name, tuple(header[1:]), [row[1:] for row in rows], first_column=2)
-    return TextTable(file.name, tuple(header), rows)
+    rows = [record for _, record in numbered]
+    if not rows:
+        problems.add("files without rows", file.name, "", "has a header but no row", "Add one row a well")
+        return None
+    gaps = len(rows) - 1 - (numbered[-1][0] - numbered[0][0])
+    if gaps and notes is not None:
+        notes.append(f"{file.name}: {-gaps} blank rows between others were left out")
+    return text_table(file.name, text.header, rows, text.first_row, text.has_decimal_comma)
+
+
+def text_table(
+    file: str, header: list[str], rows: list[list[str]], first_row: int = 2, has_decimal_comma: bool = False
+) -> TextTable:
+    """A table without its blank columns at the end and R's row names, numbers with a decimal point."""
+    width = len(header)
+    while width > 1 and not header[width - 1] and not any(row[width - 1].strip() for row in rows):
+        width -= 1
+    names, cells = header[:width], [row[:width] for row in rows]
+    if has_decimal_comma:
+        _write_decimal_points(cells)
+    if width > 1 and names[0] in ROW_NAME_HEADERS:
+        return TextTable(file, tuple(names[1:]), [row[1:] for row in cells], 2, first_row)
+    return TextTable(file, tuple(names), cells, first_row=first_row)
+
+
+def _write_decimal_points(rows: list[list[str]]) -> None:
+    """Write the columns that hold numbers with a decimal comma, and nothing else, with a decimal point."""
+    for column in range(len(rows[0]) if rows else 0):
+        known = [row[column].strip() for row in rows if row[column].strip() not in UNKNOWN]
+        with_comma = [cell for cell in known if COMMA_NUMBER.fullmatch(cell)]
+        if not with_comma or not all(
+            COMMA_NUMBER.fullmatch(cell) or NUMBER.fullmatch(cell) for cell in known
+        ):
+            continue
+        # 1,000 beside 10 may be a thousand: it stays as it is and is told as no number.
+        if len(with_comma) < len(known) and all(THOUSANDS.fullmatch(cell) for cell in with_comma):
+            continue
+        for row in rows:
+            row[column] = row[column].replace(",", ".")
 
 
 def read_numeric_table(
-    file: LandingFile, label_headers: frozenset[str] | None, limits: LandingLimits, problems: ProblemCollector
+    file: LandingFile,
+    label_headers: frozenset[str] | None,
+    limits: LandingLimits,
+    problems: ProblemCollector,
+    notes: list[str] | None = None,
+    is_no_gene: Callable[[str], bool] = lambda _: False,
 ) -> NumericTable | None:
     """Read a matrix; numbers are parsed exactly and every cell is finite.
 
     The fast parser reads files without a fault; only where it fails a slow pass finds and names the cells.
 
     Args:
-        file: A CSV or TSV file, possibly with ``.gz``.
+        file: A CSV, TSV or text file, possibly with ``.gz``.
         label_headers: Lower-case headers of text columns: the first column is always text and so are those after
-            it with such a header. None: only R's row names are text.
+            it with such a header. None: of these only R's row names are text. Columns of words are text in either
+            case, wherever they stand.
         limits: Columns and bytes are limited.
         problems: Receives bad cells and what keeps the file from being read as a table.
+        notes: Receives an unusual delimiter and a decimal comma.
+        is_no_gene: Tells by its name a column that is kept as text, wherever it stands.
 
     Returns:
         The matrix, or None where a problem was noted.
     """
-    text = _read_text(file, limits, problems)
-    header = None if text is None else _read_header(file, text, problems)
-    if text is None or header is None:
+    text = open_text(file, limits, problems, notes)
+    if text is None:
         return None
+    header = text.header
     if len(header) > limits.max_genes:
         found = f"has {len(header):,} columns, more than the limit of {limits.max_genes:,}"
         problems.add("files too large", file.name, "row 1", found, "Raise limits.max_genes if they are meant")
         return None
-    claimed = len(header) * text.count(b"\n") * 8
+    claimed = len(header) * text.raw.count(b"\n") * 8
     if claimed > limits.max_unpacked_bytes:
         found = f"needs {claimed:,} bytes in memory, more than the limit of {limits.max_unpacked_bytes:,}"
         mend = "Write one file a plate, or raise limits.max_unpacked_bytes"
         problems.add("files too large", file.name, "", found, mend)
         return None
-    n_labels = _count_labels(header, label_headers)
-    if n_labels == len(header):
+    is_text = _text_columns(text, label_headers, is_no_gene)
+    if all(is_text):
         problems.add("files without numbers", file.name, "row 1", "has no column of numbers", "Add the genes")
         return None
-    parsed = _parse_fast(text, delimiter_of(file), len(header), n_labels)
+    if text.has_ambiguous_commas():
+        found = (
+            "holds numbers such as 1,234 beside numbers without a comma, which may be thousands or decimals"
+        )
+        problems.add("ambiguous numbers", file.name, "", found, "Write numbers with a decimal point")
+        return None
+    parsed = _parse_fast(text, is_text)
     if parsed is None:
-        parsed = _parse_carefully(file, text, header, n_labels, limits, problems)
+        parsed = _parse_carefully(text, is_text, limits, problems)
     if parsed is None:
         return None
     labels, values = parsed
-    named_labels = dict(zip(header[:n_labels], labels, strict=True))
-    table = NumericTable(file.name, named_labels, header[n_labels:], values)
-    return table if report_non_finite(table, 2, problems) else None
+    names = [name for name, is_label in zip(header, is_text, strict=True) if is_label]
+    columns = [name for name, is_label in zip(header, is_text, strict=True) if not is_label]
+    named: dict[str, list[str]] = {}
+    for name, cells in zip(names, labels, strict=True):
+        # Of two columns of one name the first counts; the second is kept for the notes.
+        named[name if name not in named else f"{name} ({len(named)})"] = cells
+    table = NumericTable(file.name, named, columns, values, text.first_row)
+    return table if report_non_finite(table, text.first_row, problems) else None
 
 
 def report_non_finite(table: NumericTable, first_row: int, problems: ProblemCollector) -> bool:
@@ -182,185 +245,147 @@ def report_non_finite(table: NumericTable, first_row: int, problems: ProblemColl
     return False
 
 
-def _read_text(file: LandingFile, limits: LandingLimits, problems: ProblemCollector) -> bytes | None:
-    raw = read_file_bytes(file, limits, problems)
-    if raw is None:
-        return None
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        problems.add("encodings", file.name, "", "is written in UTF-16", "Save it as CSV UTF-8")
-        return None
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
-    nul = raw.find(b"\0")
-    if nul >= 0:
-        row = raw.count(b"\n", 0, nul) + 1
-        found = "holds a NUL byte, so it is no text"
-        problems.add("encodings", file.name, f"row {row}", found, "Save it as CSV UTF-8")
-        return None
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        row = raw.count(b"\n", 0, error.start) + 1
-        found = f"holds the byte 0x{raw[error.start]:02x}, which is not UTF-8"
-        problems.add("encodings", file.name, f"row {row}", found, "Save it as CSV UTF-8")
-        return None
-    if not raw.strip():
-        problems.add("empty files", file.name, "", "holds nothing but white space", "Copy the file again")
-        return None
-    return raw
-
-
-def _read_header(file: LandingFile, raw: bytes, problems: ProblemCollector) -> list[str] | None:
-    """The column names; R's ``write.table`` leaves out the one above its row names, which is put back as ``""``."""
-    reader = _reader(file, raw)
-    try:
-        header = [name.strip() for name in next(reader)]
-        header_lines = reader.line_num
-        first_row = next(reader, None)
-    except csv.Error as error:
-        _report_broken(file, reader.line_num, error, problems)
-        return None
-    if not any(header):
-        problems.add(
-            "headers", file.name, "row 1", "names no column", "Write the column names in the first row"
-        )
-        return None
-    if _has_wrong_delimiter(file, header, problems):
-        return None
-    if header_lines > 1:
-        found = "is a header with a line break inside a name"
-        problems.add("headers", file.name, "row 1", found, "Write the column names on one line")
-        return None
-    if first_row is None:
-        problems.add("files without rows", file.name, "", "has a header but no row", "Add one row a well")
-        return None
-    return ["", *header] if len(first_row) == len(header) + 1 else header
-
-
 def _rows(
-    file: LandingFile, raw: bytes, width: int, max_rows: int, problems: ProblemCollector
+    text: DelimitedText, max_rows: int, problems: ProblemCollector, skips_blank: bool = False
 ) -> Iterator[tuple[int, list[str]]]:
-    """The rows below the header with their row numbers, each of the given width; others become problems.
+    """The rows below the header with their row numbers, each of the header's width; others become problems.
 
-    Blank lines may end a file, not interrupt it.
+    Blank lines may end a file, and interrupt it only where that is allowed.
     """
-    reader = _reader(file, raw)
+    reader, width = text.reader(), len(text.header)
     blank_row = 0
     try:
-        next(reader)
-        for row, record in enumerate(reader, start=2):
-            if not record:
+        for _ in range(text.first_row - 1):
+            next(reader)
+        for row, record in enumerate(reader, start=text.first_row):
+            if not any(cell.strip() for cell in record) and (width > 1 or not record):
                 blank_row = blank_row or row
                 continue
-            if blank_row:
+            if blank_row and not skips_blank:
                 found = "is empty, but rows follow"
-                problems.add("empty rows", file.name, f"row {blank_row}", found, "Delete the row or fill it")
+                problems.add("empty rows", text.file, f"row {blank_row}", found, "Delete the row or fill it")
                 return
-            if row > max_rows + 1:
+            if row > max_rows + text.first_row - 1:
                 mend = "Raise limits.max_wells if they are meant"
-                problems.add("files too large", file.name, "", f"has more than {max_rows:,} rows", mend)
+                problems.add("files too large", text.file, "", f"has more than {max_rows:,} rows", mend)
                 return
+            while len(record) > width and not record[-1].strip():
+                record.pop()
             if len(record) == width:
                 yield row, record
             else:
                 found = f"has {len(record)} fields where {width} are expected"
                 mend = "Put names that hold the delimiter in double quotes"
-                problems.add("ragged rows", file.name, f"row {row}", found, mend)
+                problems.add("ragged rows", text.file, f"row {row}", found, mend)
     except csv.Error as error:
-        _report_broken(file, reader.line_num, error, problems)
+        text.note_broken(reader.line_num, error, problems)
 
 
-def _reader(file: LandingFile, raw: bytes) -> Reader:
-    lines = io.TextIOWrapper(io.BytesIO(raw), "utf-8", newline="")
-    return csv.reader(lines, delimiter=delimiter_of(file), strict=True)
-
-
-def _report_broken(file: LandingFile, row: int, error: csv.Error, problems: ProblemCollector) -> None:
-    mend = "Look for a double quote that is opened and never closed"
-    found = f"is not a delimited table ({error})"
-    problems.add("damaged files", file.name, f"row {row}", found, mend)
-
-
-def _has_wrong_delimiter(file: LandingFile, header: list[str], problems: ProblemCollector) -> bool:
-    names = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
-    expected = delimiter_of(file)
-    used = [other for other in names if other != expected and len(header) == 1 and other in header[0]]
-    if not used:
-        return False
-    found = f"is separated by {names[used[0]]}, but {names[expected]} are expected"
-    mend = "Save it comma-separated as .csv or tab-separated as .tsv"
-    problems.add("wrong delimiters", file.name, "row 1", found, mend)
-    return True
-
-
-def _count_labels(header: list[str], label_headers: frozenset[str] | None) -> int:
+def _text_columns(
+    text: DelimitedText, label_headers: frozenset[str] | None, is_no_gene: Callable[[str], bool]
+) -> list[bool]:
+    """Whether each column names something and is no gene's or well's."""
+    header = text.header
     if label_headers is None:
-        return int(header[0] in ROW_NAME_HEADERS)
-    count = 1
-    while count < len(header) and header[count].lower() in label_headers:
-        count += 1
-    return count
+        is_text = [header[0] in ROW_NAME_HEADERS] + [False] * (len(header) - 1)
+    else:
+        is_text = [True] + [False] * (len(header) - 1)
+        position = 1
+        while position < len(header) and header[position].lower() in label_headers:
+            is_text[position] = True
+            position += 1
+    for position, name in enumerate(header):
+        is_text[position] = is_text[position] or is_no_gene(name)
+    # Columns of words: no cell of the first rows is a number or stands for a missing one.
+    records = text.peek(ROWS_PEEKED)
+    likely = [position for position, is_label in enumerate(is_text) if not is_label]
+    for record in records:
+        likely = [position for position in likely if position < len(record) and _is_word(record[position])]
+    if len(records) >= FEWEST_ROWS_OF_WORDS and len(likely) <= MOST_COLUMNS_OF_WORDS:
+        for position in likely:
+            is_text[position] = True
+    return is_text
+
+
+def _is_word(cell: str) -> bool:
+    return (
+        cell.strip() not in UNKNOWN
+        and not NUMBER.fullmatch(cell)
+        and not COMMA_NUMBER.fullmatch(cell)
+        and not NON_FINITE.fullmatch(cell)
+        # 1.5e, 3 µM or <2: a damaged number and no word.
+        and not any(character.isdigit() for character in cell[:1])
+        and cell.strip()[:1] not in "<>+-."
+    )
 
 
 _Parsed = tuple[list[list[str]], npt.NDArray[np.float64]]
 
 
-def _parse_fast(raw: bytes, delimiter: str, n_columns: int, n_labels: int) -> _Parsed | None:
+def _parse_fast(text: DelimitedText, is_text: list[bool]) -> _Parsed | None:
     """Labels and values, or None where anything is unusual."""
-    names = [str(position) for position in range(n_columns)]
+    names = [str(position) for position in range(len(is_text))]
     types = {
-        name: pa.string() if position < n_labels else pa.float64() for position, name in enumerate(names)
+        name: pa.string() if is_label else pa.float64() for name, is_label in zip(names, is_text, strict=True)
     }
     try:
         table = arrow_csv.read_csv(
-            pa.BufferReader(raw),
+            pa.BufferReader(text.raw),
             # One block, so that a column is one piece: 40 000 genes in the default 1 MiB blocks are millions.
             arrow_csv.ReadOptions(
-                skip_rows=1, column_names=names, block_size=min(len(raw) + 1, ARROW_BLOCK_LIMIT)
+                skip_rows=text.first_row - 1,
+                column_names=names,
+                block_size=min(len(text.raw) + 1, ARROW_BLOCK_LIMIT),
             ),
-            arrow_csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
-            arrow_csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False),
+            arrow_csv.ParseOptions(delimiter=text.delimiter, ignore_empty_lines=False),
+            arrow_csv.ConvertOptions(
+                column_types=types,
+                null_values=[],
+                strings_can_be_null=False,
+                decimal_point="," if text.has_decimal_comma else ".",
+            ),
         )
     except pa.ArrowException:
         return None
     columns = table.columns
-    labels = [column.to_pylist() for column in columns[:n_labels]]
-    values = np.empty((table.num_rows, n_columns - n_labels))
-    for position, column in enumerate(columns[n_labels:]):
+    labels = [column.to_pylist() for column, is_label in zip(columns, is_text, strict=True) if is_label]
+    numbers = [column for column, is_label in zip(columns, is_text, strict=True) if not is_label]
+    values = np.empty((table.num_rows, len(numbers)))
+    for position, column in enumerate(numbers):
         values[:, position] = column.to_numpy()
     return labels, values
 
 
 def _parse_carefully(
-    file: LandingFile,
-    raw: bytes,
-    header: list[str],
-    n_labels: int,
-    limits: LandingLimits,
-    problems: ProblemCollector,
+    text: DelimitedText, is_text: list[bool], limits: LandingLimits, problems: ProblemCollector
 ) -> _Parsed | None:
     """Labels and values by a slow pass that names every cell that is no number; None where there are any."""
-    labels: list[list[str]] = [[] for _ in range(n_labels)]
+    labelled = [position for position, is_label in enumerate(is_text) if is_label]
+    counted = [position for position, is_label in enumerate(is_text) if not is_label]
+    labels: list[list[str]] = [[] for _ in labelled]
     values: list[list[float]] = []
     before = problems.total
-    for row, record in _rows(file, raw, len(header), limits.max_wells, problems):
-        for label, cell in zip(labels, record, strict=False):
-            label.append(cell)
-        numbers = record[n_labels:]
-        bad = [position for position, cell in enumerate(numbers) if not NUMBER.fullmatch(cell)]
-        for position in bad:
-            _report_cell(file, row, position + n_labels, header, numbers[position], problems)
+    for row, record in _rows(text, limits.max_wells, problems):
+        for label, position in zip(labels, labelled, strict=True):
+            label.append(record[position])
+        numbers = [record[position] for position in counted]
+        if text.has_decimal_comma:
+            numbers = [
+                cell.replace(",", ".") if COMMA_NUMBER.fullmatch(cell.strip()) else cell for cell in numbers
+            ]
+        bad = [number for number, cell in enumerate(numbers) if not NUMBER.fullmatch(cell)]
+        for number in bad:
+            _report_cell(text, row, counted[number], numbers[number], problems)
         if problems.total == before:
             values.append([float(cell) for cell in numbers])
     return None if problems.total > before else (labels, np.array(values, dtype=np.float64))
 
 
-def _report_cell(
-    file: LandingFile, row: int, column: int, header: list[str], cell: str, problems: ProblemCollector
-) -> None:
-    place = cell_place(row, column + 1, header[column])
+def _report_cell(text: DelimitedText, row: int, column: int, cell: str, problems: ProblemCollector) -> None:
+    place = cell_place(row, column + 1, text.header[column])
     if NON_FINITE.fullmatch(cell):
         found = f"holds {quoted(cell)}, which is not finite"
-        problems.add("non-finite cells", file.name, place, found, FILL_CELL)
+        problems.add("non-finite cells", text.file, place, found, FILL_CELL)
     else:
         found = f"holds {quoted(cell)}, which is not a number" if cell.strip() else "is empty"
-        problems.add("non-numeric cells", file.name, place, found, "Write a number with a decimal point")
+        problems.add("non-numeric cells", text.file, place, found, "Write a number with a decimal point")

@@ -8,14 +8,18 @@ the plate and the well are always the last two parts of a well_id.
 import re
 from typing import Literal, NamedTuple
 
-PlateFormat = Literal[96, 384]
-PLATE_SHAPES: dict[PlateFormat, tuple[int, int]] = {96: (8, 12), 384: (16, 24)}
+PlateFormat = Literal[96, 384, 1536]
+PLATE_SHAPES: dict[PlateFormat, tuple[int, int]] = {96: (8, 12), 384: (16, 24), 1536: (32, 48)}
 """Rows and columns of each plate format."""
 
-ROW_LETTERS = "ABCDEFGHIJKLMNOP"
+ROW_LETTERS = (*"ABCDEFGHIJKLMNOPQRSTUVWXYZ", "AA", "AB", "AC", "AD", "AE", "AF")
+_ROW = "(?P<row>[A-Za-z]|[Aa][A-Fa-f])"
+_COLUMN = "0{0,2}(?P<column>[1-9]|[1-3][0-9]|4[0-8])"
 BATCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 PLATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
-WELL_NAME = re.compile(r"(?P<row>[A-Pa-p])[-_ ]?0{0,2}(?P<column>[1-9]|1[0-9]|2[0-4])")
+WELL_NAME = re.compile(rf"{_ROW}[-_ ]?{_COLUMN}")
+# P1_A5, P1-A5, P1:A5 or P1.A5; the plate may hold separators of its own.
+PLATE_AND_WELL = re.compile(rf"(?P<plate>.+?)[-_.: ]+(?P<well>{WELL_NAME.pattern})")
 # Windows refuses these as file names whatever the extension; a lake may be copied there.
 RESERVED_NAMES = frozenset(
     {"con", "prn", "aux", "nul"} | {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}
@@ -58,24 +62,36 @@ def well_pattern(template: str) -> re.Pattern[str]:
     parts = re.split(r"(\{[^{}]*\})", template)
     if sorted(part for part in parts if part.startswith("{")) != ["{column}", "{row}"]:
         raise ValueError("must hold {row} and {column} once each and no other placeholder")
-    groups = {"{row}": "(?P<row>[A-Pa-p])", "{column}": "0{0,2}(?P<column>[1-9]|1[0-9]|2[0-4])"}
+    groups = {"{row}": _ROW, "{column}": _COLUMN}
     return re.compile("".join(groups.get(part, re.escape(part)) for part in parts))
 
 
 def parse_well(text: str, pattern: re.Pattern[str] = WELL_NAME) -> WellPosition:
-    """Read a well name: ``E12``, ``e12``, ``E012`` and ``E-12`` are the same well.
+    """Read a well name: ``E12``, ``e12``, ``E012`` and ``E-12`` are the same well; ``AA01`` lies on a 1 536-well plate.
 
     Args:
         text: The name; surrounding white space does not count.
         pattern: The usual spellings, or a `well_pattern`.
 
     Raises:
-        ValueError: The name is no well of a plate of up to 384 wells (rows A–P, columns 1–24).
+        ValueError: The name is no well of a plate of up to 1 536 wells (rows A–Z and AA–AF, columns 1–48).
     """
     match = pattern.fullmatch(text.strip()[:64])
     if match is None:
-        raise ValueError("is not a well name such as E12 (rows A-P, columns 1-24)")
+        raise ValueError("is not a well name such as E12 (rows A-Z and AA-AF, columns 1-48)")
     return WellPosition(match["row"].upper(), int(match["column"]))
+
+
+def parse_plate_well(text: str) -> tuple[str, str]:
+    """Read a plate and a well written as one: ``P1_A05``, ``Plate 1-A5`` → ``("P1", "A5")``, ``("Plate-1", "A5")``.
+
+    Raises:
+        ValueError: It is no plate and well with a separator between them.
+    """
+    match = PLATE_AND_WELL.fullmatch(text.strip()[:256])
+    if match is None:
+        raise ValueError("is not a plate and a well such as P1_A5")
+    return canonical_plate(match["plate"]), parse_well(match["well"]).name
 
 
 def parse_well_id(text: str, batch: str | None = None) -> WellId:
@@ -133,9 +149,9 @@ def batch_name_fault(name: str) -> str | None:
 
 def plate_format_of(positions: list[WellPosition]) -> PlateFormat:
     """The smallest plate that holds all positions."""
-    rows, columns = PLATE_SHAPES[96]
-    small = all(p.row in ROW_LETTERS[:rows] and p.column <= columns for p in positions)
-    return 96 if small else 384
+    return next(
+        (size for size in PLATE_SHAPES if all(is_on_plate(position, size) for position in positions)), 1536
+    )
 
 
 def is_on_plate(position: WellPosition, plate_format: PlateFormat) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tcell_assets.landing.counts import CountMatrix, detect_value_kind
+from tcell_assets.landing.counts import CountMatrix
 from tcell_assets.landing.files import SETTINGS_FILE, list_files
 from tcell_assets.landing.fingerprint import hash_files
 from tcell_assets.landing.plate_layout import PLATE_MAP_FILE, TARGETS_FILE
@@ -20,6 +20,7 @@ from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.screen_settings import LandingLimits
 from tcell_assets.landing.targets import TARGETS
 from tcell_assets.landing.unfinished import REPLACED_SUFFIX, remove_staging, staging_folder
+from tcell_assets.landing.value_kinds import judge_values
 from tcell_assets.landing.wells import batch_name_fault
 from tcell_assets.system.files import storage_errors, synchronise_folder
 
@@ -131,8 +132,8 @@ def _write_files(folder: Path, content: BatchContent) -> None:
     if content.expression is not None:
         genes, name = tuple(map(str, content.expression.columns)), "expression.parquet"
         values = content.expression.to_numpy()
-        if detect_value_kind(values) == "counts":
-            # VST of a toy screen may be whole numbers; without a word they would be read as counts.
+        if judge_values(values.astype(np.float64, copy=False)).kind != "vst":
+            # VST of a toy screen may be whole numbers or centred; without a word they would be read as something else.
             _write_text(folder / SETTINGS_FILE, "value_kind: vst\n")
     else:
         assert content.counts is not None

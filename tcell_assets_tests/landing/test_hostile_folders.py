@@ -3,23 +3,27 @@
 import gzip
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tcell_assets.landing.batch import read_batch
-from tcell_assets.landing.fingerprint import content_hash
-from tcell_assets.landing.problems import LandingError
+from tcell_assets.landing.files import LandingFile
+from tcell_assets.landing.fingerprint import hash_files
+from tcell_assets.landing.problems import LandingError, ProblemCollector
 from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings
 from tcell_assets_tests.landing.folders import (
     GENES,
     METABOLITES,
     WELLS,
     edit,
+    expression_of,
     mapped_folder,
     only_problem_of,
     problems_of,
@@ -66,13 +70,16 @@ def test_a_text_file_called_gz_is_told_as_such(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("delimiter", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
-def test_a_wrong_delimiter_is_told_as_such(tmp_path: Path, delimiter: str, name: str) -> None:
+def test_another_delimiter_than_the_name_says_is_read_and_noted(
+    tmp_path: Path, delimiter: str, name: str
+) -> None:
     folder = mapped_folder(tmp_path / "tc1")
     path = folder / "expression.csv"
+    upright = expression_of(read_batch(folder))
     path.write_text(path.read_text().replace(",", delimiter))
-    assert f"expression.csv, row 1: is separated by {name}, but commas are expected" in only_problem_of(
-        folder
-    )
+    batch = read_batch(folder)
+    pd.testing.assert_frame_equal(expression_of(batch), upright)
+    assert f"expression.csv: separated by {name}" in batch.notes
 
 
 @pytest.mark.parametrize(
@@ -265,11 +272,11 @@ def test_files_that_change_while_they_are_read_are_refused(
 ) -> None:
     folder = mapped_folder(tmp_path / "tc1")
 
-    def hash_while_a_copy_goes_on(path: Path, limits: LandingLimits) -> str:
-        os.utime(path / "plate_map.csv", (1, 1))
-        return content_hash(path, limits)
+    def hash_while_a_copy_goes_on(files: Sequence[LandingFile], problems: ProblemCollector) -> str:
+        os.utime(folder / "plate_map.csv", (1, 1))
+        return hash_files(files, problems)
 
-    monkeypatch.setattr("tcell_assets.landing.batch.content_hash", hash_while_a_copy_goes_on)
+    monkeypatch.setattr("tcell_assets.landing.batch.hash_files", hash_while_a_copy_goes_on)
     assert "files changed while they were read" in only_problem_of(folder)
 
 

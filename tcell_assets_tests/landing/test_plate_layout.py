@@ -193,11 +193,14 @@ def test_a_plate_map_without_a_metabolite_column_is_refused(tmp_path: Path) -> N
     assert "has no metabolite column among 'plate', 'well', 'reagent'" in str(problems_of(folder)[0])
 
 
-def test_a_transposed_vst_matrix_is_told_as_such(tmp_path: Path) -> None:
+def test_a_vst_matrix_with_genes_in_rows_is_turned_and_noted(tmp_path: Path) -> None:
     folder = mapped_folder(tmp_path / "tc1")
+    upright = expression_of(read_batch(folder))
     table = pd.read_csv(folder / "expression.csv", index_col=0, float_precision="round_trip")
     table.T.to_csv(folder / "expression.csv", index_label="gene")
-    assert "is transposed: genes stand in rows and wells in columns" in only_problem_of(folder)
+    batch = read_batch(folder)
+    pd.testing.assert_frame_equal(expression_of(batch), upright)
+    assert "expression.csv: genes stand in rows, so the matrix was turned" in batch.notes
 
 
 def test_two_matrices_for_the_same_wells_are_ambiguous(tmp_path: Path) -> None:

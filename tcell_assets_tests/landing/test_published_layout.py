@@ -141,11 +141,11 @@ def test_problems_of_different_kinds_are_told_together(tmp_path: Path) -> None:
     folder = published_folder(tmp_path / "tc1")
     edit(folder / "expr_mat.csv", "IL2RA", "CD69")
     edit(folder / "labels_cls.csv", "1", "2")
-    edit(folder / "well_id.csv", "tc1_P1_A2", "tc1_P1_Z2")
+    edit(folder / "well_id.csv", "tc1_P1_A2", "tc1_P1_AZ2")
     found = " ".join(map(str, problems_of(folder)))
     assert "names the gene 'CD69' 2 times" in found
     assert "holds the label '2'" in found
-    assert "'tc1_P1_Z2'" in found
+    assert "'tc1_P1_AZ2'" in found
 
 
 def test_a_duplicate_well_names_both_rows(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("plate_format: 1536", "is not one of 96, 384"),
+        ("plate_format: 1535", "is not one of 96, 384, 1536"),
         ("plate_format: true", "is not one of 96, 384"),
         ("value_kind: tpm", "is not one of vst, counts"),
         ("control_names: [1]", "is not a name"),

@@ -8,6 +8,7 @@ from tcell_assets.landing.wells import (
     batch_name_fault,
     canonical_plate,
     is_edge,
+    parse_plate_well,
     parse_well,
     parse_well_id,
     plate_format_of,
@@ -21,11 +22,24 @@ def test_every_usual_spelling_is_the_same_well(spelling: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "E", "12", "E0", "Q1", "A25", "E1.5", "AA1", "E٣", "E12\n3", "E" * 10_000]
+    "text", ["", "E", "12", "E0", "AG1", "A49", "E1.5", "BA1", "E٣", "E12\n3", "E" * 10_000]
 )
-def test_what_is_no_well_of_a_384_well_plate_is_refused(text: str) -> None:
+def test_what_is_no_well_of_a_1536_well_plate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="E12"):
         parse_well(text)
+
+
+def test_wells_of_1536_well_plates_have_rows_of_two_letters() -> None:
+    assert parse_well("AA01") == WellPosition("AA", 1)
+    assert parse_well("af48").name == "AF48"
+    assert parse_well("Z-30").name == "Z30"
+    assert is_edge(WellPosition("AF", 7), 1536)
+    assert not is_edge(WellPosition("P", 7), 1536)
+
+
+@pytest.mark.parametrize("text", ["P1_A05", "P1-A5", "P1:a5", "P1.A5", "P1 A5"])
+def test_plate_and_well_may_be_written_as_one(text: str) -> None:
+    assert parse_plate_well(text) == ("P1", "A5")
 
 
 def test_a_well_id_is_batch_plate_well() -> None:
@@ -43,7 +57,7 @@ def test_a_plate_with_underscore_is_read_where_the_batch_is_known_and_becomes_un
     assert parse_well_id(str(well)) == well
 
 
-@pytest.mark.parametrize("text", ["", "tc1", "tc1_A1", "tc1_A1_Z9", "_A1_E12", "tc1__E12", "../x_A1_E12"])
+@pytest.mark.parametrize("text", ["", "tc1", "tc1_A1", "tc1_A1_AG9", "_A1_E12", "tc1__E12", "../x_A1_E12"])
 def test_a_malformed_well_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not|has a batch name"):
         parse_well_id(text)

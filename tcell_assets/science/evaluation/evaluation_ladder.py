@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tcell_assets.science.model.settings import LABEL_TARGET, LEGACY_TARGET, REGRESSION_TARGETS
+from tcell_assets.science.plates.plate_geometry import row_number
 
 PREDICTED_TARGETS = (*REGRESSION_TARGETS, LABEL_TARGET)
 PREDICTION_COLUMNS = {target: f"pred_{target}" for target in REGRESSION_TARGETS} | {
@@ -145,7 +146,7 @@ def _no_features(training: FoldWells, held_out: FoldWells) -> tuple[np.ndarray, 
 def _position(training: FoldWells, held_out: FoldWells) -> tuple[np.ndarray, np.ndarray]:
     """Row, column, distance to the rim, and indicators of batch and plate; no expression."""
     wells = pd.concat([training.wells, held_out.wells])
-    row = pd.factorize(wells["row"].astype(str), sort=True)[0]
+    row = pd.factorize(wells["row"].map(row_number), sort=True)[0]
     column = wells["column"].to_numpy(dtype=np.float64)
     rim = np.minimum.reduce([row, row.max() - row, column - column.min(), column.max() - column])
     place = wells[["batch", "plate"]].astype(str)

@@ -112,8 +112,8 @@ def _draw_plates(axes: np.ndarray, grids: Mapping[str, np.ndarray], with_names: 
         axis.set_facecolor("0.85")
         picture = axis.imshow(grid, cmap="viridis", vmin=low, vmax=high if high > low else low + 1.0)
         axis.set_title(plate, fontsize="small")
-        # On a 384-well plate every second name, as all of them overlap.
-        step = 1 if n_rows <= 8 else 2
+        # On a 384-well plate every second name, on one of 1 536 every fourth, as all of them overlap.
+        step = max(1, n_rows // 8)
         rows, columns = (range(0, n, step) if with_names else () for n in (n_rows, n_columns))
         axis.set_yticks(rows, [row_letter(row + 1) for row in rows])
         axis.set_xticks(columns, [str(column + 1) for column in columns])

@@ -18,7 +18,7 @@ from tcell_assets.science.counts.variance_stabilization import (
     fit_variance_stabilization,
     transform,
 )
-from tcell_assets.science.plates.plate_geometry import PLATE_SHAPES, is_edge, row_letter
+from tcell_assets.science.plates.plate_geometry import PLATE_SHAPES, is_edge, row_letter, row_number
 from tcell_assets.science.simulation.simulation_names import gene_programmes, metabolite_names
 
 PresetName = Literal["clean", "null", "confounded", "plate_swap", "dead_wells", "sparse"]
@@ -88,7 +88,7 @@ class SimulationSettings:
         n_genes: genes counted, at least 24.
         n_batches: screening batches, by default named tc1, tc2, …
         n_plates: plates per batch, named A1, A2, B1, B2, …
-        wells_per_plate: 96 or 384.
+        wells_per_plate: 96, 384 or 1 536.
         dmso_wells: DMSO wells of the whole screen; by default the published share.
         batch_prefix: batches are named by it and their number.
 
@@ -111,7 +111,9 @@ class SimulationSettings:
                 f"Unknown preset {self.preset!r}; choose one of {', '.join(get_args(PresetName))}."
             )
         if self.wells_per_plate not in PLATE_SHAPES:
-            raise ValueError(f"wells_per_plate is {self.wells_per_plate}; a plate has 96 or 384 wells.")
+            raise ValueError(
+                f"wells_per_plate is {self.wells_per_plate}; a plate has 96, 384 or 1 536 wells."
+            )
         if not 1 <= self.n_plates <= 52 or self.n_batches < 1:
             raise ValueError("A screen needs at least one batch, and 1 to 52 plates in each.")
         if PRESETS[self.preset].published_layout and self.n_batches < 2:
@@ -362,7 +364,7 @@ def _well_truth(
     """Cell state and depth of every well."""
     n_wells = len(wells)
     shape = PLATE_SHAPES[settings.wells_per_plate]
-    downwards = 2.0 * (wells["row"].map(ord).to_numpy() - ord("A")) / (shape[0] - 1) - 1.0
+    downwards = 2.0 * (wells["row"].map(row_number).to_numpy() - 1) / (shape[0] - 1) - 1.0
     leftwards = 1.0 - 2.0 * (wells["column"].to_numpy() - 1) / (shape[1] - 1)
     batch_number = pd.factorize(wells["batch"])[0]
     plate_number = pd.factorize(wells["batch"] + "_" + wells["plate"])[0]
