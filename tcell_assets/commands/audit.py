@@ -1,37 +1,52 @@
-"""`tcell audit`: is the layout of a screen fit to tell effects from position, before anything is sequenced?"""
+"""`tcell audit`: is the layout of a screen fit to tell effects from position, before an ingest or a sequencer?"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tcell_assets.landing.batch import LandedBatch
+
+NOT_JUDGED = "not judged"
 
 
 @click.command("audit", epilog="Examples:\n\n  tcell audit data\n\n  tcell audit published/ --json")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object: position, swap_suspects, design."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object: verdict, position, batches, not_judged, swap_suspects, design.",
 )
 def audit_command(source: Path, as_json: bool) -> None:
-    """Audit the layout and targets of SOURCE: a published-layout folder, a batch folder, or a folder of batches.
+    """Audit the layout and values of SOURCE: a published-layout folder, a batch folder, or a folder of batches.
 
-    Expression is not needed. The position audit asks how well plate, row and column alone predict each target, whole
-    metabolites held out; the swap audit which plates resemble the other batch; the design audit what the layout allows.
+    The folders are read as an ingest reads them. Where a matrix lies there, its depth and expression are judged as the
+    ingested batch's are; without one the plate map and the targets alone are. The position audit asks how well plate,
+    row and column alone predict each variable, whole compounds held out; the swap audit which plates resemble the other
+    batch; the design audit what the layout allows.
     """
-    from tcell_assets.landing.sample_sheet import read_sample_sheet
+    from tcell_assets.landing.sample_sheet import read_screen
 
-    report = audit_sample_sheet(read_sample_sheet(source))
+    wells, landed = read_screen(source)
+    report = audit_screen(wells, landed)
     if as_json:
         click.echo(json.dumps(report, indent=2, allow_nan=False))
         return
     click.echo(f"Position: {report['verdict']}")
-    for found in report["position"].values():
-        click.echo(f"  [{found['verdict']}] {found['finding']}")
-    if not report["position"]:
-        click.echo("  no targets in the sample sheet, so there is nothing to predict from position")
+    _echo_position(report["position"])
+    for batch, found in report["batches"].items():
+        click.echo(f"Position in batch {batch}: {found['verdict']}")
+        _echo_position(found["position"])
+    for text in report["not_judged"]:
+        click.echo(f"  [{NOT_JUDGED}] {text}")
     click.echo("Swapped plates: " + ("none suspected" if not report["swap_suspects"] else ""))
     for suspect in report["swap_suspects"]:
         click.echo(f"  {suspect['finding']}")
@@ -40,11 +55,18 @@ def audit_command(source: Path, as_json: bool) -> None:
         click.echo(f"  {finding}")
 
 
-def audit_sample_sheet(wells: Any) -> dict[str, Any]:
-    """Return the three audits of a sample sheet as plain values.
+def audit_screen(wells: pd.DataFrame, landed: list[LandedBatch]) -> dict[str, Any]:
+    """Return the three audits as plain values.
 
     Args:
-        wells: Well metadata frame of the whole screen, targets where known.
+        wells: Well metadata of the whole screen, targets where known.
+        landed: The batches that hold a matrix. Each is judged as its `position_audit` is after an ingest into an
+            installation without a model.
+
+    Returns:
+        `verdict`, the worst of all, or `not judged`; `position`, by variable, over the screen, or of the one batch;
+        `batches`, verdict and position of each where there are several; `not_judged`, what could not be and why;
+        `swap_suspects`; `design`.
     """
     from tcell_assets.science.plates.audit_variables import audited_targets
     from tcell_assets.science.plates.design_audit import audit_design
@@ -54,18 +76,72 @@ def audit_sample_sheet(wells: Any) -> dict[str, Any]:
     targets = audited_targets(wells)
     labels = targets[[name for name in targets if name == "is_activated"]].dropna().astype(bool)
     scores = targets.drop(columns=labels.columns).astype("float64")
-    audit = position_audit(targets, wells)
+    of_batch = {batch.name: _batch_position(batch) for batch in landed}
+    is_one = wells["batch"].nunique() == 1 and len(of_batch) == 1
+    audits = [*of_batch.values()] if is_one else [position_audit(targets, wells), *of_batch.values()]
     swaps = suspected_swaps(plate_similarity(scores, wells)) if scores.shape[1] else []
+    judged = [audit for audit in audits if len(audit)]
     return {
-        "verdict": worst_verdict(audit) if len(audit) else "ok",
-        "position": {
-            row["variable"]: {
-                name: None if isinstance(value, float) and value != value else value
-                for name, value in row.items()
-                if name != "variable"
-            }
-            for row in audit.to_dict("records")
+        "verdict": _worst([worst_verdict(audit) for audit in judged]) if judged else NOT_JUDGED,
+        "position": _by_variable(audits[0]),
+        "batches": {}
+        if is_one
+        else {
+            name: {"verdict": worst_verdict(audit), "position": _by_variable(audit)}
+            for name, audit in of_batch.items()
         },
+        "not_judged": _not_judged(wells, landed, targets),
         "swap_suspects": [asdict(swap) for swap in swaps],
         "design": audit_design(wells, scores, labels).to_dict(),
     }
+
+
+def _batch_position(batch: LandedBatch) -> pd.DataFrame:
+    """The position audit of one batch, by the steps an ingest and its quality control take."""
+    from tcell_assets.science.conditions import is_empty
+    from tcell_assets.science.counts.variance_stabilization import fit_variance_stabilization, transform
+    from tcell_assets.science.plates.audit_variables import batch_variables
+    from tcell_assets.science.plates.position import position_audit
+    from tcell_assets.science.plates.well_quality import well_qc
+
+    expression, counts, genes = batch.expression, None, None
+    if batch.counts is not None:
+        counts, genes = batch.counts.values, batch.counts.genes
+        filled = (~is_empty(batch.wells)).nonzero()[0]
+        fit = fit_variance_stabilization(
+            counts[filled], genes, [batch.counts.well_ids[row] for row in filled]
+        )
+        expression = transform(counts, genes, batch.counts.well_ids, fit)
+    assert expression is not None, "a landed batch has expression or counts"
+    quality = well_qc(batch.wells, expression, counts, genes)
+    return position_audit(batch_variables(batch.wells, expression, quality), batch.wells)
+
+
+def _worst(verdicts: list[Any]) -> str:
+    from tcell_assets.science.plates.position import VERDICTS
+
+    return max(verdicts, key=VERDICTS.index)
+
+
+def _by_variable(audit: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {
+        row["variable"]: {
+            str(name): None if isinstance(value, float) and value != value else value
+            for name, value in row.items()
+            if name != "variable"
+        }
+        for row in audit.to_dict("records")
+    }
+
+
+def _not_judged(wells: pd.DataFrame, landed: list[LandedBatch], targets: pd.DataFrame) -> list[str]:
+    without = sorted(set(wells["batch"]) - {batch.name for batch in landed})
+    texts = [f"depth and expression of {', '.join(without)}: no matrix lies there"] if without else []
+    uncounted = sorted(batch.name for batch in landed if batch.counts is None)
+    texts += [f"depth of {', '.join(uncounted)}: expression says nothing of it"] if uncounted else []
+    return [*texts, *([] if targets.shape[1] else ["scores and labels: the sample sheet has none"])]
+
+
+def _echo_position(position: dict[str, dict[str, Any]]) -> None:
+    for found in position.values():
+        click.echo(f"  [{found['verdict']}] {found['finding']}")

@@ -1,4 +1,4 @@
-"""The wells of a whole screen without their expression: what a layout audit needs, before anything is sequenced."""
+"""A whole screen as an audit reads it: with the ingest's reader where a matrix lies, else the plate maps alone."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ from pathlib import Path
 
 import pandas as pd
 
+from tcell_assets.landing.batch import LandedBatch, read_batch
+from tcell_assets.landing.checking import batch_folders
 from tcell_assets.landing.files import list_files
-from tcell_assets.landing.fingerprint import list_batches
 from tcell_assets.landing.joining import LandedParts, check_wells, wells_frame
 from tcell_assets.landing.plate_layout import read_plate_maps
-from tcell_assets.landing.problems import ProblemCollector
-from tcell_assets.landing.published import is_published, read_published
+from tcell_assets.landing.problems import LandingError, ProblemCollector
+from tcell_assets.landing.published import EXPRESSION_FILE, is_published, read_published
 from tcell_assets.landing.screen_file import settings_of
 
+NO_MATRIX = "missing files"
 
-def read_sample_sheet(source: Path) -> pd.DataFrame:
-    """Return the wells of a sample sheet with their targets.
+
+def read_screen(source: Path) -> tuple[pd.DataFrame, list[LandedBatch]]:
+    """Return the wells of a screen with their targets, and the batches that hold a matrix.
 
     Args:
-        source: A folder in the published layout, a batch folder with plate maps, or a folder of batch folders;
-            expression is neither needed nor read.
+        source: A folder in the published layout, a batch folder, or a folder of batch folders.
 
     Returns:
-        Columns of `joining.wells_frame`, every batch of the source.
+        Columns of `joining.wells_frame`, every batch of the source; the batches read whole.
 
     Raises:
-        LandingError: With every problem found.
+        LandingError: With every problem found, as an ingest would name it; a missing matrix is none.
     """
     problems = ProblemCollector(source.name)
     if not source.is_dir():
@@ -34,32 +36,60 @@ def read_sample_sheet(source: Path) -> pd.DataFrame:
             "missing files", str(source), "", "is not a folder", "Name the folder of the sample sheet"
         )
     problems.raise_if_any()
-    settings = settings_of(source, problems)
-    files = list_files(source, source, settings.limits, problems)
-    notes: list[str] = []
-    if is_published(files):
-        return _frame(
-            read_published(files, None, settings, problems, notes, needs_expression=False), source, problems
-        )
-    if any(
-        file.name.rpartition("/")[2].startswith("plate_map.") and file.name.count("/") == 0 for file in files
-    ):
-        return _frame(read_plate_maps(source.name, files, settings, problems, notes), source, problems)
-    frames = []
-    for batch in list_batches(source).batches:
-        folder = source / batch
-        own = list_files(folder, source, settings.limits, problems)
-        if is_published(own):
-            parts = read_published(own, batch, settings, problems, notes, needs_expression=False)
+    source = source.resolve()
+    frames: list[pd.DataFrame] = []
+    landed: list[LandedBatch] = []
+    for folder in batch_folders(source):
+        try:
+            batch = read_batch(folder)
+        except LandingError as error:
+            if not _lacks_a_matrix_alone(error) and not _holds_several_batches(folder):
+                raise
+            frames.append(read_sample_sheet(folder))
         else:
-            parts = read_plate_maps(batch, own, settings_of(folder, problems), problems, notes)
-        frames.append(_frame(parts, folder, problems))
+            landed.append(batch)
+            frames.append(batch.wells)
     if not frames:
         problems.add(
             "missing files", str(source), "", "holds no sample sheet and no batch folder", "Add a plate map"
         )
     problems.raise_if_any()
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True), landed
+
+
+def read_sample_sheet(folder: Path) -> pd.DataFrame:
+    """Return the wells of one folder with their targets, without its matrix.
+
+    Args:
+        folder: In the published layout, of any number of batches, or a batch folder with plate maps.
+
+    Returns:
+        Columns of `joining.wells_frame`.
+
+    Raises:
+        LandingError: With every problem found.
+    """
+    problems, notes = ProblemCollector(folder.name), list[str]()
+    settings = settings_of(folder, problems)
+    files = list_files(folder, folder.parent, settings.limits, problems)
+    if is_published(files):
+        parts = read_published(files, None, settings, problems, notes, needs_expression=False)
+    else:
+        parts = read_plate_maps(folder.name, files, settings, problems, notes)
+    return _frame(parts, folder, problems)
+
+
+def _lacks_a_matrix_alone(error: LandingError) -> bool:
+    return all(
+        problem.kind == NO_MATRIX
+        and (problem.file == EXPRESSION_FILE or "no expression matrix" in problem.found)
+        for problem in error.problems
+    )
+
+
+def _holds_several_batches(folder: Path) -> bool:
+    problems, settings = ProblemCollector(folder.name), settings_of(folder, ProblemCollector(folder.name))
+    return is_published(list_files(folder, folder.parent, settings.limits, problems))
 
 
 def _frame(parts: LandedParts, folder: Path, problems: ProblemCollector) -> pd.DataFrame:

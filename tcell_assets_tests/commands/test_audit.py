@@ -9,7 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from tcell_assets.cli import tcell
+from tcell_assets.commands.platform import open_platform
+from tcell_assets.landing.batch import read_batch
 from tcell_assets.landing.problems import LandingError
+from tcell_assets_tests.landing.test_conditions import screen_folder
 from tcell_assets_tests.small_screen import simulate_into
 
 SAMPLE_SHEET = Path(__file__).parents[3] / "shared" / "real" / "tcell_screen_metadata"
@@ -60,3 +63,43 @@ def test_in_words_the_verdicts_come_first(tmp_path: Path) -> None:
 def test_a_folder_without_a_sample_sheet_is_one_clear_problem(tmp_path: Path) -> None:
     with pytest.raises(LandingError, match="holds no sample sheet and no batch folder"):
         CliRunner().invoke(tcell, ["audit", str(tmp_path)], catch_exceptions=False)
+
+
+def test_what_was_not_judged_is_not_called_ok(tmp_path: Path) -> None:
+    simulate_into(tmp_path, n_batches=1)
+    (tmp_path / "tc1" / "expression.parquet").unlink()
+    (tmp_path / "tc1" / "targets.csv").unlink()
+    report = json.loads(CliRunner().invoke(tcell, ["audit", str(tmp_path), "--json"]).output)
+    assert report["verdict"] == "not judged"
+    assert report["not_judged"] == [
+        "depth and expression of tc1: no matrix lies there",
+        "scores and labels: the sample sheet has none",
+    ]
+
+
+def test_the_audit_of_a_folder_is_that_of_the_ingested_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate_into(tmp_path / "data", n_batches=1, counts=True)
+    monkeypatch.setenv("TCELL_HOME", str(tmp_path))
+    report = json.loads(
+        CliRunner().invoke(tcell, ["audit", str(tmp_path / "data"), "--json"], catch_exceptions=False).output
+    )
+    with open_platform() as platform:
+        platform.register_landed_batches()
+        platform.run("ingest", "tc1")
+        ingested = platform.storage.lake().read("position_audit", "tc1").set_index("variable")
+    assert set(report["position"]) == set(ingested.index)
+    for variable, found in report["position"].items():
+        assert found["verdict"] == ingested.loc[variable, "verdict"]
+        assert found["finding"] == ingested.loc[variable, "finding"]
+
+
+def test_a_contradiction_that_the_ingest_refuses_is_refused_by_the_audit(tmp_path: Path) -> None:
+    rows = [["DMSO", "vehicle"], ["Torin", "sample"], ["DMSO", "sample"]]
+    folder = screen_folder(tmp_path / "tc1", ["metabolite", "sample_type"], rows)
+    with pytest.raises(LandingError) as ingested:
+        read_batch(folder)
+    with pytest.raises(LandingError) as audited:
+        CliRunner().invoke(tcell, ["audit", str(folder)], catch_exceptions=False)
+    assert str(audited.value) == str(ingested.value)

@@ -173,18 +173,11 @@ def position_audit(
     well_qc: Frame,
 ) -> dg.MaterializeResult:
     """What plate, row and column alone predict of depth, targets and expression, whole metabolites held out."""
-    from tcell_assets.science.plates.audit_variables import (
-        audited_depth,
-        audited_expression,
-        audited_targets,
-        usable_rows,
-    )
+    from tcell_assets.science.plates.audit_variables import batch_variables
     from tcell_assets.science.plates.position import position_audit as audit_position
     from tcell_assets.science.plates.position import worst_verdict
 
-    expression = usable_rows(expression_matrix.set_index("well_id"), well_qc)
-    variables = audited_targets(well_metadata).loc[expression.index].join(audited_depth(well_qc))
-    variables = variables.join(audited_expression(expression))
+    variables = batch_variables(well_metadata, expression_matrix.set_index("well_id"), well_qc)
     audit = audit_position(variables, well_metadata, config.settings())
     verdict = worst_verdict(audit)
     return table_result(

@@ -14,6 +14,19 @@ COMPONENTS = 3
 """Principal components audited: enough to see the plate, few enough to read."""
 
 
+def batch_variables(wells: pd.DataFrame, expression: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
+    """Return what is audited of one batch: targets, depth and principal components of its usable wells.
+
+    Args:
+        wells: Well metadata with targets.
+        expression: wells × genes, index `well_id`.
+        quality: `well_id, qc_pass, total_umi` of these wells.
+    """
+    usable = usable_rows(expression, quality)
+    variables = audited_targets(wells).loc[usable.index].join(audited_depth(quality))
+    return variables.join(audited_expression(usable))
+
+
 def audited_targets(wells: pd.DataFrame) -> pd.DataFrame:
     """Return the known targets of wells, one column each, index `well_id`; a target known nowhere is left out.
 
