@@ -25,7 +25,7 @@ from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.published import is_published, read_published
 from tcell_assets.landing.screen_file import settings_from
 from tcell_assets.landing.screen_settings import LandingSettings, ValueKind
-from tcell_assets.landing.understood import Understood, name_kind, understand
+from tcell_assets.landing.understood import Understood, understand
 from tcell_assets.landing.wells import PlateFormat, batch_name_fault
 
 
@@ -122,9 +122,9 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
 
 def _understood(batch: str, parts: LandedParts, plate_format: PlateFormat, notes: list[str]) -> Understood:
     targets = {str(name): int(count) for name, count in parts.targets.notna().sum().items() if count}
-    genes = name_kind(parts.genes) if parts.genes else ""
-    values = ""
+    genes = values = ""
     if parts.measured is not None:
+        genes = parts.measured.genes
         kind = "VST" if parts.measured.value_kind == "vst" else "UMI counts"
         values = f"{kind} ({parts.measured.evidence})"
     return understand(batch, parts.entries, plate_format, targets, notes, genes, values)

@@ -14,7 +14,7 @@ from tcell_assets.landing.problems import LandingError, ProblemCollector
 from tcell_assets.landing.published import is_published
 from tcell_assets.landing.screen_file import settings_of
 from tcell_assets.landing.screen_settings import LandingSettings
-from tcell_assets.landing.tables import read_text_table
+from tcell_assets.landing.spreadsheets import read_table
 from tcell_assets.landing.wells import canonical_plate
 
 EXAMPLE_COLUMNS = "columns: {metabolite: Compound name, concentration: Dose (uM)}"
@@ -99,7 +99,7 @@ def is_batch(folder: Path) -> bool:
 
 
 def _is_of_one_plate(file: LandingFile, settings: LandingSettings) -> bool:
-    table = read_text_table(file, settings.limits, ProblemCollector(file.name))
+    table = read_table(file, settings.limits, ProblemCollector(file.name), [])
     if table is None:
         return False
     roles = columns_of(table, settings, ProblemCollector(file.name)).roles

@@ -130,7 +130,7 @@ for _number in PARTNERS:
 ROLE_NAMES = {"compound": "metabolite", "dose": "concentration", "dose_unit": "concentration_unit"}
 """Other words for a role in `screen.yaml`."""
 
-GENERIC_UNITS = ("unit", "units", "unit2")
+GENERIC_UNITS = ("unit", "units")
 
 HARMLESS = frozenset(
     {

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tcell_assets.landing.names import folded
 from tcell_assets.landing.plate_map import WellEntry
 from tcell_assets.landing.quantities import Quantity, plain
 from tcell_assets.landing.well_types import POSITIVE_CONTROL, SAMPLE, WELL_TYPES
@@ -174,20 +173,6 @@ def understand(
         targets=dict(targets),
         notes=tuple(notes),
     )
-
-
-def name_kind(genes: Sequence[str]) -> str:
-    """How genes are named, in words."""
-    shown = ", ".join(genes[:3])
-    ensembl = sum(folded(gene).upper().startswith("ENS") for gene in genes)
-    kind = (
-        "Ensembl identifiers"
-        if ensembl == len(genes)
-        else "symbols"
-        if not ensembl
-        else "symbols and Ensembl identifiers"
-    )
-    return f"{len(genes)}, by {kind}: {shown}, …" if len(genes) > 3 else f"{len(genes)}: {shown}"
 
 
 def _amounts(quantities: Iterable[Quantity | str | None]) -> tuple[str, ...]:
