@@ -27,7 +27,7 @@ _SAMPLE_FILE = re.compile(
     r"[._-]*(Aligned\.|sorted|dedup|umi_|markdup|htseq|counts?\b|ReadsPerGene|bam|sam|cram|txt|tsv|csv).*$",
     re.IGNORECASE,
 )
-_SUFFIXED = re.compile(r"([ACGTN]{6,})-(\d{1,3})")
+_SUFFIXED = re.compile(r"([ACGTN]{4,})-(\d{1,3})")
 ENDS_IN_NUMBER = re.compile(r"\d+$")
 
 

@@ -155,7 +155,7 @@ def read_in_process(path: Path, out: Path, max_bytes: int, options: Content) -> 
         import zarr
 
         store: Any = zarr.open_group(str(path), mode="r")
-        problem = _fault_of_zarr(store, max_bytes)
+        problem = _fault_of_zarr(store, max_bytes) or _missing_pieces(store)
     else:
         import h5py
 
@@ -233,6 +233,26 @@ def _fault_of_zarr(store: Any, max_bytes: int) -> tuple[str, str, str] | None:
     if claimed > max_bytes:
         found = f"claims {claimed:,} bytes of values"
         return "files too large", found, "If the file is meant, raise limits.max_unpacked_bytes"
+    return None
+
+
+def _missing_pieces(store: Any) -> tuple[str, str, str] | None:
+    """Zarr reads a piece that is not there as zeros, which a copy that was cut short must not become."""
+    import zarr
+
+    for name in ("X", "raw/X", *(f"layers/{layer}" for layer in store.get("layers", {}))):
+        if name not in store:
+            continue
+        member = store[name]
+        parts = {"": member} if isinstance(member, zarr.Array) else dict(member.arrays())
+        for part, array in parts.items():
+            if array.size and array.nchunks_initialized < array.nchunks:
+                found = (
+                    f"lacks {array.nchunks - array.nchunks_initialized} of {array.nchunks} pieces of "
+                    f"{name}{'/' if part else ''}{part}"
+                )
+                mend = "Copy the store again, or write X as a sparse matrix where whole pieces are zeros"
+                return "damaged files", found, mend
     return None
 
 
