@@ -81,6 +81,12 @@ def _load(file: LandingFile, limits: LandingLimits, problems: ProblemCollector) 
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
             problems.add("settings", file.name, "", "uses YAML aliases (*name)", "Write the values out")
             return None
+        doubled = _doubled_keys(yaml.compose(text, yaml.SafeLoader))
+        for key in doubled:
+            found = f"sets {quoted(key)} twice"
+            problems.add("settings", file.name, "", found, "Keep one of the two lines")
+        if doubled:
+            return None
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         found = f"is not YAML ({' '.join(str(error).split())[:200]})"
@@ -92,6 +98,22 @@ def _load(file: LandingFile, limits: LandingLimits, problems: ProblemCollector) 
         problems.add("settings", file.name, "", "holds no 'key: value' lines", "Write one setting a line")
         return None
     return content
+
+
+def _doubled_keys(node: Any) -> list[str]:
+    """Keys that stand twice in one mapping; YAML's reader would keep the last without a word."""
+    if node is None or not isinstance(node.value, list):
+        return []
+    doubled: list[str] = []
+    seen: set[str] = set()
+    for item in node.value:
+        pair = item if isinstance(item, tuple) else (None, item)
+        if pair[0] is not None:
+            key = str(pair[0].value)
+            doubled += [key] if key in seen else []
+            seen.add(key)
+        doubled += _doubled_keys(pair[1])
+    return doubled
 
 
 def _checked(

@@ -28,9 +28,11 @@ MIGRATION = (ROOT / "docs" / "migration.md").read_text()
 def test_the_landing_contract_names_every_column_setting_limit_and_target() -> None:
     text = re.sub(r"```.*?```", "", LANDING, flags=re.DOTALL)
     coded = {spelling(word) for word in re.findall(r"`([^`]+)`", text)}
+    # A second compound's columns are spelled out, and the third's and fourth's are theirs with another number.
+    roles = [role for role in COLUMN_SPELLINGS if not role.endswith(("_3", "_4"))]
     expected = {
-        *COLUMN_SPELLINGS,
-        *(name for names in COLUMN_SPELLINGS.values() for name in names),
+        *roles,
+        *(name for role in roles for name in COLUMN_SPELLINGS[role]),
         *TARGET_SPELLINGS,
         *(field.name for field in fields(LandingSettings)),
         *(field.name for field in fields(LandingLimits)),

@@ -93,3 +93,13 @@ def test_a_stated_column_that_is_not_there_is_refused_with_the_nearest(tmp_path:
     text = only_problem_of(folder)
     assert "has no column 'Metabolites', which screen.yaml states for metabolite" in text
     assert "(the nearest is 'metabolite')" in text
+
+
+@pytest.mark.parametrize(
+    "text", ["value_kind: vst\nvalue_kind: counts\n", "limits: {max_files: 3, max_files: 9}\n"]
+)
+def test_a_key_that_stands_twice_is_an_error(tmp_path: Path, text: str) -> None:
+    folder = mapped_folder(tmp_path / "tc1")
+    (folder / "screen.yaml").write_text(text)
+    assert "screen.yaml: sets '" in only_problem_of(folder)
+    assert "twice" in only_problem_of(folder)
