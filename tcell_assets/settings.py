@@ -100,6 +100,7 @@ class Setting:
         bounds: Of a number.
         choices: Of a text; empty allows any.
         is_optional: Whether None is a value.
+        none_means: What None takes instead, in words.
         is_list: Whether it holds several values, as a tuple.
     """
 
@@ -111,6 +112,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     is_optional: bool = False
     is_list: bool = False
+    none_means: str = ""
 
     @property
     def allowed(self) -> str:
@@ -125,7 +127,8 @@ class Setting:
             words = "a text"
         else:
             words = f"a {'whole ' if self.kind is int else ''}number{self.bounds}"
-        return f"{words}, or none" if self.is_optional else words
+        none = f", or none for {self.none_means}" if self.none_means else ", or none"
+        return f"{words}{none}" if self.is_optional else words
 
     @property
     def shown(self) -> str:

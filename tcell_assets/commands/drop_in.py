@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tcell_assets.commands.settings import setting_option
 from tcell_assets.installation.configuration import Configuration
 from tcell_assets.installation.progress import terminal_progress
+from tcell_assets.science.model.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -30,10 +32,10 @@ PUBLISHED_MODEL_SUFFIXES = (".pt", ".pth")
               help="Folder with expr_mat.csv, scores_3_z.csv, labels_cls.csv, meta_id.csv, well_id.csv.")  # fmt: skip
 @click.option("--out-dir", "--out_dir", type=click.Path(path_type=Path), default="results", show_default=True,
               help="Where the published output files go; the tables behind them lie in OUT_DIR/storage.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--batch-size", "--batch_size", type=click.IntRange(1), default=32, show_default=True)
+@setting_option(TrainingSettings, "epochs", "--epochs")
+@setting_option(TrainingSettings, "batch_size", "--batch-size", "--batch_size")
 @click.option("--use-zscore", "--use_zscore", is_flag=True, help="Scale each gene by the training wells.")
-@click.option("--seed", type=click.IntRange(0), default=614, show_default=True)
+@setting_option(TrainingSettings, "seed", "--seed")
 @click.option("--num-threads", "--num_threads", type=click.IntRange(1), default=10, show_default=True,
               help="CPU threads; never more than there are cores.")  # fmt: skip
 @click.option("--skip-train", "--skip_train", is_flag=True, help="Use the saved model, train nothing.")
@@ -41,9 +43,7 @@ PUBLISHED_MODEL_SUFFIXES = (".pt", ".pth")
               help="Model for --skip-train.  [default: OUT_DIR/model.safetensors]")  # fmt: skip
 @click.option("--gi-batch-size", "--gi_batch_size", type=click.IntRange(1), default=32, show_default=True,
               help="Wells a scoring pass; bounds memory, changes no result.")  # fmt: skip
-@click.option(
-    "--preset", type=click.Choice(["published", "recommended"]), default="published", show_default=True
-)
+@setting_option(TrainingSettings, "preset", "--preset")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
 )

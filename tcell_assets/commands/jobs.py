@@ -8,65 +8,103 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tcell_assets.commands.output import echo_understood, summarize_batches
+from tcell_assets.commands.settings import SettingsCommand, run_config, setting_flag
 from tcell_assets.installation.progress import terminal_progress
+from tcell_assets.science.evaluation.settings import EvaluationSettings
+from tcell_assets.science.model.settings import (
+    AttributionSettings,
+    EnsembleSettings,
+    ScoringSettings,
+    StabilitySettings,
+    TrainingRequest,
+)
+from tcell_assets.science.plates.settings import AdjustmentSettings, PositionThresholds, WellQualityThresholds
+from tcell_assets.science.screen.settings import (
+    CorrelationSettings,
+    DistanceSettings,
+    DriverSettings,
+    EnrichmentSettings,
+    HitRule,
+    LatentMapSettings,
+)
 
 if TYPE_CHECKING:
     import dagster as dg
 
 
-@click.command("ingest", epilog="Example:\n\n  tcell ingest tc1 tc2")
+@click.command(
+    "ingest",
+    cls=SettingsCommand,
+    steps={
+        "check_quality": WellQualityThresholds,
+        "position_audit": PositionThresholds,
+        "adjusted_expression": AdjustmentSettings,
+    },
+    epilog="Example:\n\n  tcell ingest tc1 tc2 --set minimum_total_umi=500",
+)
 @click.argument("batches", nargs=-1)
-def ingest_command(batches: tuple[str, ...]) -> None:
+def ingest_command(batches: tuple[str, ...], config: dict[str, Any]) -> None:
     """Read and check BATCHES of the landing zone (default: all); a batch with problems stops no other."""
-    _run_for_batches("ingest", batches)
+    _run_for_batches("ingest", batches, config)
 
 
-@click.command("score", epilog="Example:\n\n  tcell score tc1 --reference plate_shrunk")
+@click.command(
+    "score",
+    cls=SettingsCommand,
+    steps={
+        "score_wells": ScoringSettings,
+        "dmso_distances": DistanceSettings,
+        "adjusted_embeddings": AdjustmentSettings,
+    },
+    epilog="Example:\n\n  tcell score tc1 --reference plate_shrunk",
+)
 @click.argument("batches", nargs=-1)
-@click.option("--model-version", default="", help="Model to score with; default: the current one.")
-@click.option(
-    "--importance-head", default="auto", show_default=True, help="Head that gene importance explains."
-)
-@click.option(
-    "--reference",
-    type=click.Choice(["screen", "batch", "plate", "plate_shrunk"]),
-    default="batch",
-    show_default=True,
-    help="DMSO wells a well is compared with.",
-)
-def score_command(batches: tuple[str, ...], model_version: str, importance_head: str, reference: str) -> None:
+@setting_flag("score_wells", ScoringSettings, "model_version", "--model-version")
+@setting_flag("score_wells", ScoringSettings, "importance_head", "--importance-head")
+@setting_flag("dmso_distances", DistanceSettings, "reference", "--reference")
+def score_command(batches: tuple[str, ...], config: dict[str, Any]) -> None:
     """Score BATCHES (default: all ingested ones), then measure their distances to DMSO."""
-    config = {
-        "ops": {
-            "score_wells": {"config": {"model_version": model_version, "importance_head": importance_head}},
-            "dmso_distances": {"config": {"reference": reference}},
-        }
-    }
     _run_for_batches("score", batches, config)
 
 
-@click.command("train", epilog="Example:\n\n  tcell train --preset recommended --set epochs=20")
-@click.option(
-    "--preset", type=click.Choice(["published", "recommended"]), default="published", show_default=True
+@click.command(
+    "train",
+    cls=SettingsCommand,
+    steps={"train_model": TrainingRequest},
+    epilog="Example:\n\n  tcell train --preset recommended --set epochs=20",
 )
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one hyper-parameter.")
+@setting_flag("train_model", TrainingRequest, "preset", "--preset")
 @click.option(
     "--again", is_flag=True, help="Start from the current model's settings, as the weekly training does."
 )
-def train_command(preset: str, settings: tuple[str, ...], again: bool) -> None:
+def train_command(again: bool, config: dict[str, Any]) -> None:
     """Train a model on every ingested batch that has targets."""
     from tcell_assets.commands.platform import open_platform, trained_version
     from tcell_assets.defs.schedules import current_training_config
 
+    said = config.get("train_model", {})
+    if again and "preset" in said:
+        raise click.UsageError(
+            "--again starts from the current model's settings, --preset from a preset; leave one out"
+        )
     with open_platform() as platform, terminal_progress():
         start = current_training_config(platform.storage.models()) if again else {}
-        config = {"preset": preset, **start, **dict(_parse_setting(setting) for setting in settings)}
-        result = platform.run("train", config={"ops": {"train_model": {"config": config}}})
+        result = platform.run("train", config=run_config({"train_model": {**start, **said}}))
         click.echo(f"trained {trained_version(result)}; current model: {platform.storage.models().current()}")
 
 
-@click.command("screen", epilog="Example:\n\n  tcell screen")
-def screen_command() -> None:
+@click.command(
+    "screen",
+    cls=SettingsCommand,
+    steps={
+        "hit_calls": HitRule,
+        "fit_latent_map": LatentMapSettings,
+        "phenotype_correlation": CorrelationSettings,
+        "screen_position_audit": PositionThresholds,
+    },
+    epilog="Example:\n\n  tcell screen --set replicate_unit=plate --set hit_calls.level=0.05",
+)
+def screen_command(config: dict[str, Any]) -> None:
     """Sum up metabolites and genes over all scored batches.
 
     Without a model everything that needs none is made: audits, hits in expression, their map and the report. What is
@@ -76,7 +114,7 @@ def screen_command() -> None:
     from tcell_assets.defs.assets.screen import reason_without_model
 
     with open_platform() as platform:
-        result = platform.run("screen")
+        result = platform.run("screen", config=run_config(config))
         lake = platform.storage.lake()
         made = {
             event.asset_key.to_user_string()
@@ -94,39 +132,56 @@ def screen_command() -> None:
             )
 
 
-@click.command("evaluate", epilog="Example:\n\n  tcell evaluate --scheme leave_metabolite_out")
-@click.option("--scheme", "schemes", multiple=True, help="What to hold out; default: all the screen allows.")
-@click.option("--folds", default=5, show_default=True, help="Folds of random and leave_metabolite_out.")
-def evaluate_command(schemes: tuple[str, ...], folds: int) -> None:
+@click.command(
+    "evaluate",
+    cls=SettingsCommand,
+    steps={"evaluate_models": EvaluationSettings},
+    epilog="Example:\n\n  tcell evaluate --scheme leave_metabolite_out --set training.epochs=20",
+)
+@setting_flag("evaluate_models", EvaluationSettings, "schemes", "--scheme")
+@setting_flag("evaluate_models", EvaluationSettings, "n_folds", "--folds")
+def evaluate_command(config: dict[str, Any]) -> None:
     """Train the current model's settings and every plainer model on folds of the screen, and compare them."""
-    config = {"schemes": list(schemes), "n_folds": folds}
-    checks = _run_once("evaluate", {"ops": {"evaluate_models": {"config": config}}})
-    for description in checks:
+    for description in _run_once("evaluate", config):
         click.echo(description)
 
 
-@click.command("ensemble", epilog="Example:\n\n  tcell ensemble --members 5")
-@click.option("--members", default=5, show_default=True, help="Models, the current one included.")
-def ensemble_command(members: int) -> None:
+@click.command(
+    "ensemble",
+    cls=SettingsCommand,
+    steps={"ensemble_members": EnsembleSettings, "importance_stability": StabilitySettings},
+    epilog="Example:\n\n  tcell ensemble --members 5",
+)
+@setting_flag("ensemble_members", EnsembleSettings, "members", "--members")
+def ensemble_command(config: dict[str, Any]) -> None:
     """Train the current model again from other seeds; score batches again to see their spread."""
-    _run_once("ensemble", {"ops": {"ensemble_members": {"config": {"members": members}}}})
+    _run_once("ensemble", config)
 
 
-@click.command("attribute", epilog="Example:\n\n  tcell attribute tc1 --head is_activated")
+@click.command(
+    "attribute",
+    cls=SettingsCommand,
+    steps={"attribute_wells": AttributionSettings},
+    epilog="Example:\n\n  tcell attribute tc1 --head is_activated",
+)
 @click.argument("batches", nargs=-1)
-@click.option("--head", default="auto", show_default=True, help="Head to explain.")
-@click.option("--steps", default=50, show_default=True, help="Points of the integral.")
-def attribute_command(batches: tuple[str, ...], head: str, steps: int) -> None:
+@setting_flag("attribute_wells", AttributionSettings, "head", "--head")
+@setting_flag("attribute_wells", AttributionSettings, "steps", "--steps")
+def attribute_command(batches: tuple[str, ...], config: dict[str, Any]) -> None:
     """Integrated Gradients of BATCHES (default: all ingested ones); about 50 times the cost of scoring."""
-    config = {"head": head, "steps": steps}
-    _run_for_batches("attribute", batches, {"ops": {"attribute_wells": {"config": config}}})
+    _run_for_batches("attribute", batches, config)
 
 
-@click.command("explain", epilog="Example:\n\n  tcell explain --gene-sets hallmark.gmt")
-@click.option("--gene-sets", default="", help="A GMT file; default: activation and resting programmes.")
-def explain_command(gene_sets: str) -> None:
+@click.command(
+    "explain",
+    cls=SettingsCommand,
+    steps={"hit_drivers": DriverSettings, "gene_set_enrichment": EnrichmentSettings},
+    epilog="Example:\n\n  tcell explain --gene-sets hallmark.gmt",
+)
+@setting_flag("gene_set_enrichment", EnrichmentSettings, "gene_sets", "--gene-sets")
+def explain_command(config: dict[str, Any]) -> None:
     """Rank genes by Integrated Gradients over all attributed batches; drivers of hits; gene sets."""
-    _run_once("explain", {"ops": {"gene_set_enrichment": {"config": {"gene_sets": gene_sets}}}})
+    _run_once("explain", config)
 
 
 def _run_once(job: str, config: dict[str, Any]) -> list[str]:
@@ -134,23 +189,14 @@ def _run_once(job: str, config: dict[str, Any]) -> list[str]:
     from tcell_assets.commands.platform import open_platform
 
     with open_platform() as platform, terminal_progress():
-        result = platform.run(job, config=config)
+        result = platform.run(job, config=run_config(config))
         lake = platform.storage.lake()
         for asset in platform.assets_of(job):
             click.echo(f"{asset}: {lake.path(asset)}")
         return [str(check.description) for check in result.get_asset_check_evaluations()]
 
 
-def _parse_setting(text: str) -> tuple[str, Any]:
-    import yaml
-
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise click.BadParameter(f"{text!r} is not NAME=VALUE, e.g. epochs=20", param_hint="--set")
-    return name, yaml.safe_load(value)
-
-
-def _run_for_batches(job: str, batches: tuple[str, ...], config: dict[str, Any] | None = None) -> None:
+def _run_for_batches(job: str, batches: tuple[str, ...], config: dict[str, Any]) -> None:
     from tcell_assets.commands.platform import RunFailedError, open_platform
     from tcell_assets.lake.archive import require_present
 
@@ -167,7 +213,7 @@ def _run_for_batches(job: str, batches: tuple[str, ...], config: dict[str, Any] 
         outcome: dict[str, str] = {}
         for batch in batches or known:
             try:
-                result = platform.run(job, batch, config)
+                result = platform.run(job, batch, run_config(config))
                 _tell_of_copies(result)
                 outcome[batch] = "done"
                 if job == "ingest":

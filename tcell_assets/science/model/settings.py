@@ -237,11 +237,14 @@ def _left_to_the_preset(item: Setting, values: Mapping[str, Any]) -> Setting:
     """A setting of a training, left to the preset where the presets differ."""
     if len(set(values.values())) == 1:
         return item
-    described = f"{item.description}; {', '.join(f'{preset}: {value}' for preset, value in values.items())}"
+    said = ", ".join(f"{preset}: {str(value).lower()}" for preset, value in values.items())
+    described = f"{item.description}; {said}"
     if item.choices:
         choices = (AS_PRESET, *item.choices)
         return dataclasses.replace(item, default=AS_PRESET, choices=choices, description=described)
-    return dataclasses.replace(item, default=None, is_optional=True, description=described)
+    return dataclasses.replace(
+        item, default=None, is_optional=True, none_means="the preset's", description=described
+    )
 
 
 def _request(preset: str = "published", **values: Any) -> TrainingRequest:
