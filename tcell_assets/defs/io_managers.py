@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, get_origin
 import dagster as dg
 
 from tcell_assets.defs.metadata import MODEL_VERSION, TRAINING_BATCHES, plain_metadata
+from tcell_assets.defs.reading import reads_of_input, reads_of_output
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.staleness import DETAILS
 from tcell_assets.lake.store import Lineage
@@ -32,15 +33,22 @@ class ParquetIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: "pa.Table") -> None:
         """Write one table atomically."""
         metadata = plain_metadata(context.output_metadata)
+        asset, batch = (
+            context.asset_key.to_user_string(),
+            context.partition_key if context.has_asset_partitions else None,
+        )
+        reads = reads_of_output(context)
         lineage = Lineage(
-            asset=context.asset_key.to_user_string(),
-            batch=context.partition_key if context.has_asset_partitions else None,
+            asset=asset,
+            batch=batch,
             run_id=context.run_id,
             code_version=context.asset_spec.code_version or "",
             data_version=metadata["content_hash"],
             model_version=metadata.get(MODEL_VERSION),
             training_batches=metadata.get(TRAINING_BATCHES),
             details={name: metadata[name] for name in DETAILS if name in metadata},
+            inputs=reads.inputs_of(asset, batch),
+            batches={of: list(batches) for of, batches in reads.batches.items()},
         )
         path = self.storage.lake().write(obj, lineage)
         context.add_output_metadata(
@@ -49,12 +57,15 @@ class ParquetIOManager(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> "pd.DataFrame | Mapping[str, pd.DataFrame]":
         """Read one table, or every batch of it."""
-        lake = self.storage.lake()
+        reads = reads_of_input(context)
+        lake = self.storage.lake(reads)
         asset = context.asset_key.to_user_string()
         if not context.has_asset_partitions:
             return lake.read(asset)
         if _wants_mapping(context.dagster_type.typing_type):
-            return {batch: lake.read(asset, batch) for batch in present(context, asset, lake.batches(asset))}
+            batches = present(context, asset, lake.batches(asset))
+            reads.loaded[asset] = tuple(batches)
+            return {batch: lake.read(asset, batch) for batch in batches}
         return lake.read(asset, context.asset_partition_key)
 
 

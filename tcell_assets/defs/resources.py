@@ -11,9 +11,11 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pydantic import Field
 from upath import UPath
 
+from tcell_assets.defs.reading import reads_now
 from tcell_assets.lake.archive import require_present
 from tcell_assets.lake.marker import require_known_storage
 from tcell_assets.lake.models import ModelRegistry
+from tcell_assets.lake.reads import ReadLog
 from tcell_assets.lake.store import Lake
 from tcell_assets.system.files import is_local, locked, sweep_temporary_files, write_atomically
 
@@ -56,13 +58,13 @@ class Storage(dg.ConfigurableResource):
 
     root: str = Field(description="folder or object-store URL that holds lake/ and models/")
 
-    def lake(self) -> Lake:
-        """Return the Parquet lake.
+    def lake(self, reads: ReadLog | None = None) -> Lake:
+        """Return the Parquet lake; what the step that runs now reads of it is noted, in `reads` where it is given.
 
         Raises:
             StorageError: The storage that was used before is not there, as when its disk is not mounted.
         """
-        return Lake(self._present_root() / "lake")
+        return Lake(self._present_root() / "lake", reads or reads_now())
 
     def models(self) -> ModelRegistry:
         """Return the model registry; see `lake` for what is raised."""

@@ -88,6 +88,8 @@ def evaluate_models(
 
     evaluation = config.settings()
     settings, n_genes = _evaluated_network(storage.models(), evaluation.training)
+    # What was evaluated are the settings; they are the current model's unless others were asked for.
+    evaluated_model = storage.models().current() if evaluation.training is None else None
     data, batch_hashes = evaluation_input(storage.lake(), settings, n_genes)
     schemes, n_folds, left_out = _possible_schemes(data.wells, evaluation)
     if left_out:
@@ -132,7 +134,7 @@ def evaluate_models(
         "preview": preview(headline[["scheme", "model", "target", "metric", "value", "low", "high"]], 120),
     }
     for asset, table in tables.items():
-        yield table_result(asset, table, shown, training_batches=batch_hashes)
+        yield table_result(asset, table, shown, model_version=evaluated_model, training_batches=batch_hashes)
     yield _above_check(differences)
     yield _coverage_check(intervals, evaluation.interval_level)
 

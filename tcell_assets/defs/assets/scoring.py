@@ -157,6 +157,8 @@ def dmso_distances(
     wells, latents, quality = well_metadata, latent_embeddings, well_qc
     if settings.reference == "screen":
         batches = lake.scored_by("latent_embeddings", str(lineage.model_version))
+        if lake.reads is not None:
+            lake.reads.sums_up("latent_embeddings", batches)
         wells = pd.concat([lake.read("well_metadata", batch) for batch in batches], ignore_index=True)
         latents = pd.concat([lake.read("latent_embeddings", batch) for batch in batches], ignore_index=True)
         quality = pd.concat([lake.read("well_qc", batch) for batch in batches], ignore_index=True)

@@ -7,8 +7,11 @@ import dagster as dg
 
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.metadata import preview, table_arguments, table_result
+from tcell_assets.defs.reading import fixed_for_run, reads_now
 from tcell_assets.defs.resources import Storage
-from tcell_assets.lake.store import Lineage
+from tcell_assets.lake.stages import ATTRIBUTE, SCORE
+from tcell_assets.lake.store import Lake, Lineage
+from tcell_assets.lake.tables import tables_made_by
 from tcell_assets.lake.tables.columns import TARGET_COLUMNS
 
 if TYPE_CHECKING:
@@ -138,6 +141,10 @@ def batches_to_sum_up(
             f"{ingested_table}: no batch is there. Run the ingest job for the batches first.",
             allow_retries=False,
         )
+    reads = reads_now()
+    if reads is not None:
+        reads.sums_up(scored_table, [])
+        reads.sums_up(ingested_table, ingested)
     return None, ingested
 
 
@@ -152,7 +159,8 @@ def scored_with_one_model(
     Raises:
         dagster.Failure: Nothing is scored, or several models scored and none of them is current.
     """
-    lineages = {batch: storage.lake().lineage(asset, batch) for batch in storage.lake().batches(asset)}
+    tables = scored_tables_of_run(context.run_id, storage.lake())
+    lineages = tables[asset]
     versions = {str(lineage.model_version) for lineage in lineages.values()}
     version = storage.models().current() if len(versions) > 1 else next(iter(versions), None)
     scored = [batch for batch, lineage in lineages.items() if lineage.model_version == version]
@@ -165,7 +173,24 @@ def scored_with_one_model(
         context.log.warning(
             f"scored by another model than {version}, left out: {sorted(set(lineages) - set(scored))}"
         )
+    reads = reads_now()
+    if reads is not None:
+        reads.sums_up(asset, scored)
     return lineages[scored[0]], scored
+
+
+def scored_tables_of_run(run_id: str, lake: Lake) -> Mapping[str, Mapping[str, Lineage]]:
+    """Return the footers of all tables of scored and attributed batches, as the run's first step found them.
+
+    A batch that is scored while the screen is summed up would else stand in one table and not in the next.
+    """
+    return fixed_for_run(
+        run_id,
+        lambda: {
+            asset: {batch: lake.lineage(asset, batch) for batch in lake.batches(asset)}
+            for asset in tables_made_by(SCORE, ATTRIBUTE)
+        },
+    )
 
 
 def require_model(

@@ -85,6 +85,7 @@ def _spread(
     from tcell_assets.science.model.trained_model import load_model
 
     lake, models = storage.lake(), storage.models()
+    lake.depends_on("ensemble_members")
     if not lake.exists("ensemble_members") or lake.lineage("ensemble_members").model_version != model.version:
         log(f"no standard deviations: the ensemble job has not run for {model.version}")
         return {}
