@@ -15,7 +15,7 @@ from tcell_assets.cli import tcell
 from tcell_assets.commands.platform import Platform, RunFailedError, open_platform
 from tcell_assets.exports.annotated_data import annotated_screen
 from tcell_assets.exports.hits import calls_shown
-from tcell_assets.installation.operations import screen_is_behind
+from tcell_assets.lake.judge import Judge
 from tcell_assets_tests.small_screen import configuration_in, simulate_into
 
 NEEDS_A_MODEL = {
@@ -50,7 +50,7 @@ def screened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with open_platform(configuration) as platform:
         for batch in platform.register_landed_batches():
             platform.run("ingest", batch)
-        assert screen_is_behind(platform.storage.lake()) is not None
+        assert Judge(platform.storage.lake(), platform.storage.models()).screen_needs()
         made = made_by(platform)
         assert not made & NEEDS_A_MODEL
         assert made >= {"hit_calls", "expression_map", "design_audit", "plate_similarity", "screen_report"}
@@ -109,8 +109,8 @@ def test_the_screen_is_exported_with_its_expression_and_hits(screened: Platform)
     assert np.isfinite(data.X).all()
 
 
-def test_the_screen_tables_are_up_to_date_afterwards(screened: Platform) -> None:
-    assert screen_is_behind(screened.storage.lake()) is None
+def test_the_screen_tables_are_current_afterwards(screened: Platform) -> None:
+    assert Judge(screened.storage.lake(), screened.storage.models()).screen_needs() == []
 
 
 def test_training_and_scoring_are_refused_in_words(screened: Platform) -> None:

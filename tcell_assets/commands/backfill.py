@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -15,12 +15,12 @@ import click
 
 from tcell_assets.cli import echo_table
 from tcell_assets.installation.progress import terminal_progress
+from tcell_assets.lake.judge import NOT_THERE
 
 if TYPE_CHECKING:
     from tcell_assets.commands.platform import Platform
 
 JOB = "ingest_and_score"
-NOT_THERE = "not there yet"
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def backfill_command(
     Exits with 1 when a batch failed.
     """
     from tcell_assets.commands.platform import open_platform
+    from tcell_assets.lake.judge import Judge
 
     with open_platform() as platform, terminal_progress():
         chosen = choose_batches(platform, batches, from_date)
@@ -80,9 +81,14 @@ def backfill_command(
             click.echo(f"[{number}/{len(chosen)}] {batch}: {state}, {outcomes[-1].seconds:.1f} s")
             if state == "failed":
                 click.echo(detail, err=True)
-        if not assets and any(outcome.state == "done" for outcome in outcomes):
-            outcomes.append(_sum_up(platform))
+        judge = Judge(platform.storage.lake(), platform.storage.models(), model=version)
+        behind = [] if assets else judge.screen_needs()
+        if behind:
+            outcomes.append(_sum_up(platform, behind[0].sentence))
+        asked_for = judge.behind(judge.made_when_asked_for())
     _summarize(outcomes)
+    for table in asked_for:
+        click.echo(f"made only when asked for: {table.sentence}")
     if any(outcome.state == "failed" for outcome in outcomes):
         sys.exit(1)
 
@@ -168,17 +174,16 @@ def _bring_up_to_date(
     return "done", ", ".join(dict.fromkeys(stale.values())) or "forced"
 
 
-def _stale(platform: Platform, batch: str, wanted: Sequence[str], version: str | None) -> dict[str, str]:
-    from tcell_assets.installation.operations import landed_content
-    from tcell_assets.lake.staleness import stale_tables
-    from tcell_assets.lake.tables import TABLES
+def _stale(platform: Platform, batch: str, wanted: Sequence[str], version: str | None) -> Mapping[str, str]:
+    """The tables of a batch that are not current, each with the reason; landing folders are read as they are now."""
+    from tcell_assets.installation.operations import landed_content, what_batch_needs
+    from tcell_assets.lake.judge import Judge
     from tcell_assets.landing.arrivals import scan_folder
 
     folder, lake = platform.configuration.data / batch, platform.storage.lake()
     content = landed_content(folder, lake, scan_folder(folder)) if folder.is_dir() else None
-    possible = wanted if version else [asset for asset in wanted if asset in platform.assets_of("ingest")]
-    tables = [asset for asset in possible if asset in TABLES and TABLES[asset].partitioned]
-    return stale_tables(lake, batch, tables, content, version)
+    judge = Judge(lake, platform.storage.models(), {batch: content}, version)
+    return what_batch_needs(judge, batch, wanted).stale
 
 
 def _last_run_failed(platform: Platform, batch: str) -> bool:
@@ -188,7 +193,7 @@ def _last_run_failed(platform: Platform, batch: str) -> bool:
     return bool(runs) and runs[0].status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
-def _sum_up(platform: Platform) -> Outcome:
+def _sum_up(platform: Platform, why: str) -> Outcome:
     from tcell_assets.commands.platform import RunFailedError
 
     started = time.monotonic()
@@ -196,7 +201,7 @@ def _sum_up(platform: Platform) -> Outcome:
         platform.run("screen")
     except RunFailedError as error:
         return Outcome("(screen tables)", "failed", time.monotonic() - started, str(error))
-    return Outcome("(screen tables)", "done", time.monotonic() - started, "batches were scored")
+    return Outcome("(screen tables)", "done", time.monotonic() - started, why)
 
 
 def _summarize(outcomes: Sequence[Outcome]) -> None:

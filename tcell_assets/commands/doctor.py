@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A batch of 384 wells × 40 000 genes with everything made of it takes 0.2 GB; below this, runs soon fail.
 LEAST_FREE_GIB = 2.0
+MOST_BEHIND = 5
 PINNED = ("dagster", "dagster-webserver", "torch")
 
 
@@ -153,6 +154,7 @@ def _daemon(platform: Platform) -> Iterator[Finding]:
 
 
 def _storage(platform: Platform, deep: bool) -> Iterator[Finding]:
+    from tcell_assets.lake.judge import Judge
     from tcell_assets.lake.tables import TABLES
 
     lake = platform.storage.lake()
@@ -170,6 +172,16 @@ def _storage(platform: Platform, deep: bool) -> Iterator[Finding]:
     how = "content hashes checked" if deep else "footers read; --deep checks the contents"
     if not damaged:
         yield Finding("ok", f"lake: {tables} tables whole ({how})")
+    judge = Judge(lake, platform.storage.models())
+    behind = [found for found in judge.behind(list(_tables(lake))) if found.reason.kind != "damaged"]
+    for found in behind[:MOST_BEHIND]:
+        yield Finding(
+            "note",
+            f"not current: {found.asset}{f' of {found.batch}' if found.batch else ''}: {found.reason.text}",
+            found.command,
+        )
+    if len(behind) > MOST_BEHIND:
+        yield Finding("note", f"{len(behind)} tables in all are not current", "`tcell status` says why")
     yield from _models(platform, deep)
 
 

@@ -121,7 +121,8 @@ def _tell(platform: Platform, promotion: Promotion) -> None:
     from tcell_assets.defs.checks import report_stale_predictions
 
     click.echo(f"{promotion.version} is current now; before: {promotion.previous or 'none'}")
-    stale = report_stale_predictions(platform.instance, platform.storage.lake(), promotion.version)
+    storage = platform.storage
+    stale = report_stale_predictions(platform.instance, storage.lake(), storage.models(), promotion.version)
     if stale:
         click.echo(
             f"{len(stale)} batches were scored by another model and are stale: {', '.join(stale)}; the nightly "

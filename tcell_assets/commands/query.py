@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from tcell_assets.cli import echo_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tcell_assets.lake.models import ModelRegistry
+    from tcell_assets.lake.store import Lake
 
 # What fits on a screen and can still be read.
 MOST_ROWS_SHOWN = 100
@@ -53,6 +57,7 @@ def query_command(sql: str | None, tables: bool, output: str, seconds: float, me
     from tcell_assets.exports.query_process import query_in_process
     from tcell_assets.exports.sql import QueryError, QueryLimits, lake_datasets
     from tcell_assets.installation.configuration import load_configuration
+    from tcell_assets.lake.models import ModelRegistry
     from tcell_assets.lake.store import Lake
 
     if tables == (sql is not None):
@@ -68,6 +73,8 @@ def query_command(sql: str | None, tables: bool, output: str, seconds: float, me
             click.echo("no table yet; `tcell ingest` makes the first ones")
         return
     assert sql is not None
+    for line in _behind(lake, ModelRegistry(lake.root.parent / "models"), sql):
+        click.echo(f"not current: {line}", err=True)
     try:
         answer = query_in_process(str(lake.root), sql, QueryLimits(seconds, memory_mib))
     except ImportError as error:
@@ -75,6 +82,25 @@ def query_command(sql: str | None, tables: bool, output: str, seconds: float, me
     except QueryError as error:
         raise click.ClickException(str(error)) from error
     _show(answer, output)
+
+
+def _behind(lake: Lake, models: ModelRegistry, sql: str) -> list[str]:
+    """Say in a line each which of the tables a query names are not current; the answer may mix what does not fit."""
+    from tcell_assets.lake.judge import Judge
+    from tcell_assets.lake.tables import TABLES
+
+    judge = Judge(lake, models)
+    lines = []
+    for asset in sorted(set(re.findall(r"\w+", sql.lower())) & set(TABLES)):
+        there = lake.batches(asset) if TABLES[asset].partitioned else [None] * lake.exists(asset)
+        behind = judge.behind([(asset, batch) for batch in there])
+        if behind:
+            of = ", ".join(str(found.batch) for found in behind[:5] if found.batch)
+            more = f" and {len(behind) - 5} more" if len(behind) > 5 else ""
+            lines.append(
+                f"{asset}{f' of {of}{more}' if of else ''}: {behind[0].reason.text}; {behind[0].command}"
+            )
+    return lines
 
 
 def _some_columns(names: list[str], most: int = 8) -> str:

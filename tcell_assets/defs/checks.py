@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from tcell_assets.defs.partitions import screening_batches
+from tcell_assets.lake.judge import Judge
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.store import Lake
 
@@ -121,16 +122,20 @@ def scored_by_current_check(version: str, current: str | None) -> dg.AssetCheckR
     )
 
 
-def report_stale_predictions(instance: dg.DagsterInstance, lake: Lake, current: str) -> list[str]:
+def report_stale_predictions(
+    instance: dg.DagsterInstance, lake: Lake, models: ModelRegistry, current: str
+) -> list[str]:
     """Show on every batch that another model scored it, and return those batches.
 
     Called when the current model changes: the batches' own runs cannot know of it. An observation, as Dagster keeps
     one run-less result a check and batch and refuses the second.
     """
     stale = []
+    judge = Judge(lake, models, model=current)
     for batch in lake.batches(PREDICTIONS):
-        version = str(lake.lineage(PREDICTIONS, batch).model_version)
-        if version != current:
+        reason, lineage = judge.reason(PREDICTIONS, batch), judge.lineage(PREDICTIONS, batch)
+        if reason is not None and lineage is not None and lineage.model_version != current:
+            version = str(lineage.model_version)
             stale.append(batch)
             instance.report_runless_asset_event(
                 dg.AssetObservation(

@@ -16,6 +16,7 @@ from tcell_assets.lake.archive import require_present
 from tcell_assets.lake.marker import require_known_storage
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.reads import ReadLog
+from tcell_assets.lake.stages import EXPLAIN, SCREEN
 from tcell_assets.lake.store import Lake
 from tcell_assets.system.files import is_local, locked, sweep_temporary_files, write_atomically
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tcell_assets.science.model.training import TrainingData, TrainingSettings
 
 GPU_POOL = "gpu"
+# What runs that sum up the screen hold; no batch has a name that begins with a dot.
+SCREEN_LOCK = ".screen"
 # What the platform itself writes below the storage root; history and logs beside them are Dagster's.
 WRITTEN_FOLDERS = ("lake", "models", "checkpoints", "archive")
 
@@ -72,7 +75,7 @@ class Storage(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Storage"]:
-        """Hold the batch of a run for as long as it lasts.
+        """Hold the batch of a run for as long as it lasts, or the screen where the run sums it up.
 
         Two runs on one batch take turns, so that they never leave one table of each. The lock is the kernel's: it
         ends with its process, however that ends. On an object store nothing is held.
@@ -82,12 +85,16 @@ class Storage(dg.ConfigurableResource):
         """
         run = context.run
         batch = run.tags.get(PARTITION_NAME_TAG) if run is not None else None
+        sums_up = run is not None and batch is None and run.job_name in (SCREEN.name, EXPLAIN.name)
+        if sums_up:
+            batch = SCREEN_LOCK
         if run is None or batch is None or run.run_id in _RUNS_THAT_HOLD_THEIR_BATCH:
             yield self
             return
         with self.batch_held(batch):
             # Asked only now: it may have been forgotten while this run waited for its turn.
-            require_present(self.lake(), batch)
+            if not sums_up:
+                require_present(self.lake(), batch)
             _RUNS_THAT_HOLD_THEIR_BATCH.add(run.run_id)
             try:
                 yield self

@@ -87,7 +87,8 @@ class Night:
 
     Attributes:
         requests: One run a batch that is new, changed or scored by an older model.
-        left_alone: In words, batches that need something and get nothing, each with the reason; empty without any.
+        left_alone: In words, batches that need something and get nothing, each with the reason, and tables that are
+            behind and made only when asked for; empty without any.
         n_batches: Batches looked at.
         model: The current model.
     """
@@ -100,7 +101,7 @@ class Night:
     def summary(self) -> str:
         """Say why nothing is done."""
         nothing = (
-            f"of {self.n_batches} batches none has new or changed plates or another model's scores than "
+            f"of {self.n_batches} batches none has new or changed plates or tables that are behind, with model "
             f"{self.model or 'none'}"
         )
         return f"{nothing}; {self.left_alone}" if self.left_alone else nothing
@@ -115,7 +116,7 @@ def plan_night(
 ) -> Night:
     """Choose the batches that a night brings up to date; those under way or hopeless are left alone."""
     model = storage.models().current()
-    needs = survey(data, storage.lake(), model, settings, time.time())
+    needs = survey(data, storage.lake(), storage.models(), settings, time.time())
     reasons = dict(needs.waiting)
     under_way = batches_under_way(instance)
     requests = []
@@ -126,7 +127,9 @@ def plan_night(
         else:
             reasons[work.batch] = reason
     named = ", ".join(f"{batch} ({reason})" for batch, reason in sorted(reasons.items()))
-    return Night(tuple(requests), f"left alone: {named}" if named else "", needs.n_batches, model)
+    left = [f"left alone: {named}"] if named else []
+    left += [f"made only when asked for: {behind.sentence}" for behind in needs.asked_for]
+    return Night(tuple(requests), "; ".join(left), needs.n_batches, model)
 
 
 def _status(is_on: bool) -> dg.DefaultScheduleStatus:

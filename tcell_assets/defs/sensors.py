@@ -1,5 +1,6 @@
 """Sensors: new plates are ingested and scored, and the screen is summed up after its batches were scored."""
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from tcell_assets.defs.jobs import ingest_and_score_job, ingest_job, screen_job
 from tcell_assets.defs.partitions import SCREENING_BATCHES, screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
 from tcell_assets.installation.configuration import OperationSettings
-from tcell_assets.installation.operations import Known, find_arrivals, screen_is_behind
+from tcell_assets.installation.operations import Known, find_arrivals
+from tcell_assets.lake.judge import Judge
 
 CONTENT_TAG = "tcell/content"
 
@@ -61,18 +63,23 @@ def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:
     @dg.sensor(
         job=screen_job,
         minimum_interval_seconds=settings.look_every_seconds,
-        default_status=running,
+        # A night's rescoring is summed up by the same sensor, so it runs where either is switched on.
+        default_status=dg.DefaultSensorStatus.RUNNING if settings.nightly else running,
         description="Sums up metabolites and genes when batches were scored (or, before the first model, ingested) and "
         "no batch is under way.",
     )
     def screen_tables(context: dg.SensorEvaluationContext, storage: Storage) -> dg.RunRequest | dg.SkipReason:
-        newest = screen_is_behind(storage.lake(), storage.models().current())
-        if newest is None:
-            return dg.SkipReason("the screen tables are as new as the batches they sum up, or there is none")
+        judge = Judge(storage.lake(), storage.models())
+        behind = judge.screen_needs()
+        if not behind:
+            return dg.SkipReason("the screen tables are current, or the current model has scored no batch")
         under_way = batches_under_way(context.instance)
         if under_way:
             return dg.SkipReason(f"waits for {', '.join(sorted(under_way))}")
-        return dg.RunRequest(run_key=f"scored:{newest}")
+        # One run a state: a run that failed is not repeated before something else has changed.
+        reasons = [[table.asset, table.reason.text, run_of(judge, table.asset)] for table in behind]
+        state = hashlib.sha256(json.dumps([judge.state(), reasons]).encode()).hexdigest()
+        return dg.RunRequest(run_key=f"screen:{state}", tags={"tcell/reason": behind[0].sentence})
 
     return [new_plates, screen_tables]
 
@@ -81,6 +88,12 @@ def lost_partitions(instance: dg.DagsterInstance, storage: Storage) -> set[str]:
     """Return the batches of the lake whose partition was deleted in the UI; runs of them could not be started."""
     known = set(instance.get_dynamic_partitions(SCREENING_BATCHES))
     return set(storage.lake().batches("well_metadata")) - known
+
+
+def run_of(judge: Judge, asset: str) -> str:
+    """Return the run that made a screen table, empty where there is none."""
+    lineage = judge.lineage(asset)
+    return lineage.run_id if lineage is not None else ""
 
 
 def batches_under_way(instance: dg.DagsterInstance) -> set[str]:

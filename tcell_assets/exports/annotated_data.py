@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tcell_assets.exports.currentness import doubts_of, is_of_model, require_current
 from tcell_assets.exports.hits import HIT_CALLS, class_of_wells
+from tcell_assets.lake.judge import Judge
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.store import Lake
 from tcell_assets.lake.tables import TABLES
@@ -49,31 +51,43 @@ def scored_batches(lake: Lake, models: ModelRegistry) -> tuple[str, list[str]]:
     return version, batches
 
 
-def annotated_screen(lake: Lake, models: ModelRegistry, with_umap: bool = True) -> AnnData:
+def annotated_screen(
+    lake: Lake,
+    models: ModelRegistry,
+    with_umap: bool = True,
+    judge: Judge | None = None,
+    as_is: bool = False,
+) -> AnnData:
     """Return the batches that the current model scored as AnnData, or before the first model all ingested ones.
 
     Args:
         lake: Holds the tables.
         models: Says which model is current, and its genes.
         with_umap: Whether to compute UMAP coordinates of the latents; needs umap-learn. Without a model there are none.
+        judge: Says what is current; by default one that looks at the lake and the models alone.
+        as_is: Write what is behind too; `uns["tcell_assets"]["behind"]` names it.
 
     Returns:
         `X` expression, wells × the model's genes, float32; `obs` well metadata, quality, predictions and distances, and
         the hit class of the metabolite where hits are called; `obsm` `X_latent` (32), `X_pca` (2, of the latents) and
-        `X_umap` (2); `var` gene importance; `uns["tcell_assets"]` versions and data hashes, as JSON text. Without a
+        `X_umap` (2); `var` gene importance; `uns["tcell_assets"]` versions, data hashes and what is behind, as JSON
+        text. Tables over the screen that another model made are left out. Without a
         model `X` holds the genes that all batches share, `obs` metadata, quality and hit class, and `obsm` `X_pca`
         principal components of expression.
 
     Raises:
         ExportError: The current model has scored nothing, or nothing is ingested.
+        BehindError: Something is not current, and `as_is` was not asked for.
     """
     from anndata import AnnData
 
+    judge = judge or Judge(lake, models)
     if models.current() is None and not lake.batches("latent_embeddings"):
-        return _screen_without_model(lake)
+        return _screen_without_model(lake, judge, as_is)
     version, batches = scored_batches(lake, models)
+    behind = _what_is_behind(judge, (*WELL_TABLES, "expression_matrix", "latent_embeddings"), batches, as_is)
     genes = [str(gene) for gene in models.manifest(version)["genes"]]
-    observed = _observed(lake, batches)
+    observed = _observed(lake, batches, WELL_TABLES, version)
     well_ids = observed["well_id"].tolist()
     expression = pd.concat([lake.expression(batch, genes) for batch in batches]).loc[well_ids]
     latents = pd.concat([lake.read("latent_embeddings", batch) for batch in batches])
@@ -85,11 +99,12 @@ def annotated_screen(lake: Lake, models: ModelRegistry, with_umap: bool = True) 
     return AnnData(
         X=expression.to_numpy(dtype=np.float32),
         obs=_plain(observed.set_index("well_id")),
-        var=_importance(lake, genes),
+        var=_importance(lake, genes, version),
         obsm={name: values.to_numpy(dtype=np.float32) for name, values in maps.items()},
         uns={
             "tcell_assets": {
                 "model_version": version,
+                "behind": behind,
                 "lineage": json.dumps(_data_versions(lake, batches), sort_keys=True),
                 "model": json.dumps(_small_manifest(models.manifest(version)), sort_keys=True),
             }
@@ -97,7 +112,14 @@ def annotated_screen(lake: Lake, models: ModelRegistry, with_umap: bool = True) 
     )
 
 
-def _screen_without_model(lake: Lake) -> AnnData:
+def _what_is_behind(judge: Judge, tables: Sequence[str], batches: Sequence[str], as_is: bool) -> str:
+    doubts = doubts_of(judge, tables, batches)
+    if not as_is:
+        require_current(doubts)
+    return json.dumps([doubt.text for doubt in doubts])
+
+
+def _screen_without_model(lake: Lake, judge: Judge, as_is: bool) -> AnnData:
     """Expression, metadata, quality and hits of every ingested batch."""
     from anndata import AnnData
 
@@ -106,7 +128,8 @@ def _screen_without_model(lake: Lake) -> AnnData:
     batches = lake.batches("expression_matrix")
     if not batches:
         raise ExportError("no batch is ingested; `tcell ingest` reads the landing zone")
-    observed = _observed(lake, batches, INGESTED_WELL_TABLES)
+    behind = _what_is_behind(judge, (*INGESTED_WELL_TABLES, "expression_matrix"), batches, as_is)
+    observed = _observed(lake, batches, INGESTED_WELL_TABLES, None)
     well_ids = observed["well_id"].tolist()
     expression = pd.concat([lake.expression(batch) for batch in batches], join="inner").loc[well_ids]
     if lake.exists(EXPRESSION_MAP):
@@ -124,6 +147,7 @@ def _screen_without_model(lake: Lake) -> AnnData:
         uns={
             "tcell_assets": {
                 "model_version": "none",
+                "behind": behind,
                 "lineage": json.dumps(
                     _data_versions(lake, batches, (*INGESTED_WELL_TABLES, "expression_matrix")),
                     sort_keys=True,
@@ -149,7 +173,7 @@ def write_annotated(data: AnnData, path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _observed(lake: Lake, batches: Sequence[str], tables: Sequence[str] = WELL_TABLES) -> pd.DataFrame:
+def _observed(lake: Lake, batches: Sequence[str], tables: Sequence[str], version: str | None) -> pd.DataFrame:
     joined = pd.DataFrame()
     for asset in tables:
         table = pd.concat([lake.read(asset, batch) for batch in batches], ignore_index=True)
@@ -157,7 +181,7 @@ def _observed(lake: Lake, batches: Sequence[str], tables: Sequence[str] = WELL_T
         joined = table if joined.empty else joined.merge(
             table[["well_id", *new]], on="well_id", validate="one_to_one"
         )  # fmt: skip
-    if HIT_CALLS in TABLES and lake.exists(HIT_CALLS):
+    if is_of_model(lake, HIT_CALLS, version):
         joined["hit_class"] = class_of_wells(joined, lake.read(HIT_CALLS))
     return joined
 
@@ -186,8 +210,8 @@ def _plain(observed: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _importance(lake: Lake, genes: Sequence[str]) -> pd.DataFrame:
-    if not lake.exists("gene_importance_ranking"):
+def _importance(lake: Lake, genes: Sequence[str], version: str) -> pd.DataFrame:
+    if not is_of_model(lake, "gene_importance_ranking", version):
         return pd.DataFrame(index=pd.Index(genes, name="gene"))
     ranking = lake.read(
         "gene_importance_ranking", columns=["gene", "rank", "importance", "signed_importance"]

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from upath import UPath
 
+from tcell_assets.exports.currentness import is_of_model
 from tcell_assets.exports.spreadsheet import without_formulas
 from tcell_assets.lake.store import Lake
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
@@ -32,6 +33,7 @@ def write_published_outputs(
     well_order: Sequence[str],
     out_folder: Path,
     trained: bool,
+    behind: Sequence[str] = (),
 ) -> list[Path]:
     """Write every published output file.
 
@@ -43,6 +45,7 @@ def write_published_outputs(
         well_order: Wells in the order of the input files, which the published tables keep.
         out_folder: Where the files go.
         trained: Whether this run trained the model; only then are there loss curves and a scaler to write.
+        behind: What of the tables is not current; every CSV file then says so in a first column.
 
     Returns:
         The files written.
@@ -55,13 +58,17 @@ def write_published_outputs(
         **dict.fromkeys(WELL_SCORES, well_scores),
         "metabolite_activation_scores.csv": _metabolite_scores(well_scores),
         "well_predictions_results.csv": _prediction_results(predictions, latents),
-        "gene_importance_gradinput.csv": _gene_importance(lake.read("gene_importance_ranking")),
         "latent_scores.csv": _latent_scores(distances),
     }
+    if is_of_model(lake, "gene_importance_ranking", model.version):
+        tables["gene_importance_gradinput.csv"] = _gene_importance(lake.read("gene_importance_ranking"))
     if trained:
         tables["history_loss_detailed.csv"] = _history(model.history)
         tables["gene_scaler.csv"] = _gene_scaler(lake, model)
     out_folder.mkdir(parents=True, exist_ok=True)
+    if behind:
+        for table in {id(table): table for table in tables.values()}.values():
+            table.insert(0, "behind", "; ".join(behind))
     written = [_write_csv(out_folder / name, table) for name, table in tables.items()]
     if trained:
         written.append(_write_bytes(out_folder / "loss_curve.png", loss_curve(model.history).full))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from datetime import datetime, timezone
 from importlib import resources
 from importlib.metadata import version
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from tcell_assets.exports.hits import HIT_CALLS, calls_shown, class_of_wells
 from tcell_assets.exports.report_verdicts import batch_verdicts, screen_verdicts
+from tcell_assets.lake.judge import Judge
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.schema import Column
 from tcell_assets.lake.staleness import UNDERSTOOD
@@ -32,6 +34,9 @@ from tcell_assets.science.conditions import conditions, is_treated
 from tcell_assets.science.plates.plate_geometry import row_number
 from tcell_assets.science.screen.latent_map import fit_latent_map, project
 from tcell_assets.science.screen.metabolite_scores import score_metabolites
+
+if TYPE_CHECKING:
+    from tcell_assets.installation.status import Status
 
 HIT_CLASS = "hit_class"
 EVALUATION = "model_evaluation"
@@ -123,16 +128,26 @@ class ShownTable:
     rows: tuple[Row, ...]
 
 
-def screen_report(lake: Lake, models: ModelRegistry) -> bytes:
+def screen_report(lake: Lake, models: ModelRegistry, status: Status | None = None) -> bytes:
     """Return the report on the batches that the current model scored, or on all ingested ones before that.
+
+    Tables of another model are left out. What is left out or behind is named at the top, with the command that mends
+    it.
+
+    Args:
+        lake: Holds the tables.
+        models: Says which model is current.
+        status: The state of every batch, shown at the top.
 
     Raises:
         StorageError: A table is damaged.
     """
     batches = lake.batches("well_metadata")
-    current = models.current()
-    scored = lake.scored_by("latent_embeddings", current) if current else []
-    content = _content(lake, models, scored or batches, is_screen=True)
+    judge = Judge(lake, models)
+    scored = judge.batches("latent_embeddings") if judge.model else []
+    content = _content(lake, models, scored or batches, judge, judge.model, is_screen=True)
+    content["behind"] = _behind(judge, content, status)
+    content["status"] = _status_table(status)
     named = ", ".join(scored or batches) or "no batch yet"
     left_out = sorted(set(batches) - set(scored)) if scored else []
     summary = f"Batches: {named}."
@@ -149,13 +164,60 @@ def batch_report(lake: Lake, models: ModelRegistry, batch: str) -> bytes:
         StorageError: A table is damaged.
     """
     lake.lineage("well_metadata", batch)
-    content = _content(lake, models, [batch], is_screen=False)
+    judge = Judge(lake, models)
+    scored = judge.lineage("latent_embeddings", batch)
+    shown_model = scored.model_version if scored is not None else judge.model
+    content = _content(lake, models, [batch], judge, shown_model, is_screen=False)
+    content["behind"] = _behind(judge, content, None)
+    content["status"] = None
     summary = _with_date(lake, content, "One screening batch; hits are called over the whole screen.")
     return _rendered({**content, "title": f"Batch {batch}", "summary": summary})
 
 
-def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_screen: bool) -> dict[str, Any]:
+def _behind(judge: Judge, content: Mapping[str, Any], status: Status | None) -> list[str]:
+    """What of the tables shown, or left out as another model's, is not current: one line each, batches first."""
+    shown = judge.behind(list(dict.fromkeys([*content["used"], *content["left_out"]])))
+    if status is None:
+        return [found.sentence for found in shown]
+    lines = [
+        f"{batch.batch}: {batch.state}: {batch.why}; {batch.next_step}"
+        for batch in status.batches
+        if batch.next_step
+    ]
+    return lines + [found.sentence for found in shown if found.batch is None]
+
+
+def _status_table(status: Status | None) -> ShownTable | None:
+    if status is None:
+        return None
+    head = tuple(HeadColumn(name, "", False) for name in ("batch", "state", "model", "why", "next step"))
+    rows = tuple(
+        Row(tuple(Cell(value or "–", value, False) for value in values))
+        for values in (
+            (batch.batch, batch.state, batch.model, batch.why, batch.next_step) for batch in status.batches
+        )
+    )
+    return ShownTable(head, rows)
+
+
+def _content(
+    lake: Lake,
+    models: ModelRegistry,
+    batches: Sequence[str],
+    judge: Judge,
+    shown_model: str | None,
+    *,
+    is_screen: bool,
+) -> dict[str, Any]:
     used: list[tuple[str, str | None]] = []
+    left_out: list[tuple[str, str | None]] = []
+
+    def is_of_shown_model(asset: str, batch: str | None) -> bool:
+        lineage = judge.lineage(asset, batch)
+        if lineage is None or lineage.model_version in (None, shown_model):
+            return True
+        left_out.append((asset, batch))
+        return False
 
     def read(asset: str, columns: list[str] | None = None) -> pd.DataFrame | None:
         """The table over the report's batches that have it, or None; noted in the methods."""
@@ -166,6 +228,7 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
             if TABLES[asset].partitioned
             else [None] * lake.exists(asset)
         )
+        places = [place for place in places if is_of_shown_model(asset, place)]
         if not places:
             return None
         used.extend((asset, place) for place in places)
@@ -178,6 +241,8 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
     plates = read("plate_qc")
     ranking = read("gene_importance_ranking" if is_screen else "gene_importance")
     history = read("training_history")
+    if history is None and shown_model in models.versions():
+        history = _history_of(models, str(shown_model))
     evaluation = read(EVALUATION) if is_screen else None
     # A batch's report rests on the batch and the model alone: screen tables change with every other batch.
     hits = read(HIT_CALLS) if is_screen else None
@@ -233,11 +298,12 @@ def _content(lake: Lake, models: ModelRegistry, batches: Sequence[str], *, is_sc
             "genes": ranking is not None,
         },
         "absent": _absences(is_screen, n_batches),
-        "model": _model(models, lake, batches),
+        "model": _model(models, shown_model),
         "versions": _versions(lake, used),
         "dictionary": [TABLES[asset] for asset in dict.fromkeys(asset for asset, _ in used)],
         "data": data,
         "used": used,
+        "left_out": left_out,
     }
 
 
@@ -249,6 +315,13 @@ def _understood(lake: Lake, batches: Sequence[str]) -> list[dict[str, Any]]:
             kept = lake.lineage("well_metadata", batch).details.get(UNDERSTOOD)
             found += [{"name": batch, **json.loads(kept)}] if kept else []
     return found
+
+
+def _history_of(models: ModelRegistry, version: str) -> pd.DataFrame:
+    """The losses of a model as they lie in its folder; the table is of the training that was last."""
+    from tcell_assets.science.model.trained_model import HISTORY
+
+    return pd.read_parquet(io.BytesIO((models.folder(version) / HISTORY).read_bytes()))
 
 
 def _batch_column(asset: str, batch: str | None) -> dict[str, str]:
@@ -455,14 +528,8 @@ def _cell(value: Any, is_number: bool) -> Cell:
     return Cell(str(value), str(value), False)
 
 
-def _model(models: ModelRegistry, lake: Lake, batches: Sequence[str]) -> dict[str, Any] | None:
-    """The model that made the predictions shown, else the current one."""
-    made = [
-        lake.lineage("well_predictions", batch).model_version
-        for batch in batches
-        if lake.exists("well_predictions", batch)
-    ]
-    named = made[-1] if made and made[-1] in models.versions() else models.current()
+def _model(models: ModelRegistry, named: str | None) -> dict[str, Any] | None:
+    """The model whose tables are shown."""
     if named is None:
         return None
     if named not in models.versions():

@@ -6,25 +6,26 @@ Sensors, schedules and `tcell backfill` ask here, so that all of them mean the s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tcell_assets.installation.configuration import OperationSettings
 from tcell_assets.lake.archive import forgotten_batches
+from tcell_assets.lake.judge import Behind, Judge
 from tcell_assets.lake.models import ModelRegistry
+from tcell_assets.lake.stages import INGEST, SCORE
 from tcell_assets.lake.staleness import (
-    INGESTED_TABLES,
-    SCORED_TABLES,
+    LANDED_TABLES,
     ingested_from,
     model_trained_on,
-    stale_tables,
     trained_on,
     training_difference,
     training_set,
 )
 from tcell_assets.lake.store import Lake
+from tcell_assets.lake.tables import TABLES, tables_made_by
 from tcell_assets.landing.arrivals import FolderScan, content_key, scan_folder
 from tcell_assets.landing.fingerprint import BatchFolders, list_batches
 
@@ -180,7 +181,7 @@ class Work:
     @property
     def needs_ingest(self) -> bool:
         """Whether the batch must be read again; it is then scored again too."""
-        return any(table in INGESTED_TABLES for table in self.stale)
+        return any(TABLES[table].made_by == INGEST for table in self.stale)
 
     @property
     def reason(self) -> str:
@@ -190,43 +191,69 @@ class Work:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the whole screen needs: work by batch, and batches whose copies have not ended."""
+    """What the whole screen needs.
+
+    Attributes:
+        work: What batches need, one entry a batch that needs something.
+        waiting: Batches whose copies have not ended, with the reason.
+        n_batches: Batches looked at.
+        screen: Screen tables that a run of the screen job would mend.
+        asked_for: Tables that are behind and that are made only when somebody asks for them.
+    """
 
     work: tuple[Work, ...]
     waiting: Mapping[str, str]
     n_batches: int
+    screen: tuple[Behind, ...] = ()
+    asked_for: tuple[Behind, ...] = ()
 
 
-def survey(
-    data: Path, lake: Lake, model_version: str | None, settings: OperationSettings, now: float
-) -> Survey:
-    """Return what every batch of the landing zone and of the lake needs to be up to date.
+def survey(data: Path, lake: Lake, models: ModelRegistry, settings: OperationSettings, now: float) -> Survey:
+    """Return what every batch of the landing zone and of the lake needs to be current.
 
-    A batch whose copy has not ended is not read, but scored as it stands in the lake where its model is old.
+    A batch whose copy has not ended, or whose folder is gone, is not read, but scored as it stands in the lake where
+    its model or its scores' code is old.
     """
-    landed = set(landed_batches(data, lake).batches)
-    batches = sorted(landed | set(lake.batches("expression_matrix")))
+    landed, waiting = landing_zone(data, lake, settings.settle_seconds, now)
+    batches = sorted({*landed, *lake.batches("expression_matrix")})
+    judge = Judge(lake, models, {**dict.fromkeys(batches), **landed})
+    needs = [what_batch_needs(judge, batch) for batch in batches]
+    return Survey(
+        tuple(work for work in needs if work.stale),
+        waiting,
+        len(batches),
+        tuple(judge.screen_needs()),
+        tuple(judge.behind(judge.made_when_asked_for())),
+    )
+
+
+def landing_zone(
+    data: Path, lake: Lake, settle_seconds: float, now: float
+) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Return the content of every landing folder, None where a copy goes on, and why those wait."""
+    contents: dict[str, str | None] = {}
     waiting: dict[str, str] = {}
-    work = []
-    for batch in batches:
-        content = None
-        if batch in landed:
-            scan = scan_folder(data / batch)
-            reason = scan.waits_for(now, settings.settle_seconds)
-            if reason is None:
-                content = landed_content(data / batch, lake, scan)
-            else:
-                waiting[batch] = reason
-        needed = what_batch_needs(lake, batch, content, model_version)
-        if needed.stale and not (needed.needs_ingest and content is None):
-            work.append(needed)
-    return Survey(tuple(work), waiting, len(batches))
+    for batch in landed_batches(data, lake).batches:
+        scan = scan_folder(data / batch)
+        reason = scan.waits_for(now, settle_seconds)
+        contents[batch] = None if reason else landed_content(data / batch, lake, scan)
+        if reason is not None:
+            waiting[batch] = reason
+    return contents, waiting
 
 
-def what_batch_needs(lake: Lake, batch: str, content: str | None, model_version: str | None) -> Work:
-    """Return what one batch needs; without a model nothing can be scored."""
-    tables = (*INGESTED_TABLES, *SCORED_TABLES) if model_version else INGESTED_TABLES
-    return Work(batch, content, stale_tables(lake, batch, tables, content, model_version))
+def what_batch_needs(judge: Judge, batch: str, assets: Collection[str] | None = None) -> Work:
+    """Return what one batch needs, by default of all its routine tables; without a model nothing can be scored."""
+    content = (judge.landed or {}).get(batch)
+    stages = (INGEST, SCORE) if judge.model else (INGEST,)
+    wanted = [asset for asset in tables_made_by(*stages) if assets is None or asset in assets]
+    behind = judge.behind([(asset, batch) for asset in wanted])
+    if content is None:
+        # Nothing can be read anew, so only what the network makes of the batch as it stands.
+        own = [found for found in behind if found.reason.kind not in ("upstream", "batch")]
+        is_whole = all(judge.lineage(asset, batch) for asset in LANDED_TABLES)
+        behind = [found for found in own if is_whole and TABLES[found.asset].made_by == SCORE]
+    return Work(batch, content, {found.asset: found.reason.text for found in behind})
 
 
 def landed_content(folder: Path, lake: Lake, scan: FolderScan) -> str:
@@ -266,24 +293,3 @@ def decide_training(lake: Lake, models: ModelRegistry) -> TrainingDecision:
             False, f"{other} was trained on these batches already and is not current (`tcell models list`)"
         )
     return TrainingDecision(True, difference)
-
-
-def screen_is_behind(lake: Lake, model_version: str | None = None) -> int | None:
-    """Return the time (ns) of the newest table to sum up if a screen table is older or missing, else None.
-
-    What is summed up are scored batches; before the first model (`model_version` is None) it is what needs none.
-    """
-    scored = [lake.path(asset, batch) for asset in SCORED_TABLES for batch in lake.batches(asset)]
-    if not scored and model_version is not None:
-        return None
-    sums = ("metabolite_scores", "gene_importance_ranking") if scored else ("hit_calls", "expression_map")
-    summed = scored or [
-        lake.path("adjusted_expression", batch) for batch in lake.batches("adjusted_expression")
-    ]
-    if not summed:
-        return None
-    newest = max(path.stat().st_mtime for path in summed)
-    screen_tables = [lake.path(asset) for asset in sums]
-    if all(path.exists() and path.stat().st_mtime >= newest for path in screen_tables):
-        return None
-    return int(newest * 1e9)

@@ -11,9 +11,11 @@ counts as behind until it is made again (`tcell backfill` does), and exports onl
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.reads import ABSENT, split_input_name
@@ -25,7 +27,10 @@ from tcell_assets.system.files import StorageError
 
 NOT_THERE = "not there yet"
 UNSAID = "does not say what it was made from (written by an older version)"
-Kind = Literal["missing", "damaged", "code", "batch", "model", "inputs", "unsaid"]
+# `upstream`: the table is as good as its inputs, and one of those is behind; making it again alone mends nothing.
+Kind = Literal["missing", "damaged", "code", "batch", "model", "inputs", "unsaid", "upstream"]
+# A table, and its batch where it has one a batch.
+Place: TypeAlias = "tuple[str, str | None]"
 # Tables whose wells a screen table sums up.
 SCORED_BATCHES = "latent_embeddings"
 INGESTED_BATCHES = "well_metadata"
@@ -79,8 +84,8 @@ class Judge:
     ) -> None:
         self.lake, self.landed = lake, landed
         self.model = model or models.current()
-        self._lineages: dict[tuple[str, str | None], Lineage | StorageError | None] = {}
-        self._reasons: dict[tuple[str, str | None], Reason | None] = {}
+        self._lineages: dict[Place, Lineage | StorageError | None] = {}
+        self._reasons: dict[Place, Reason | None] = {}
         self._batches: dict[str, list[str]] = {}
         self._hashes: dict[str, str] = {}
 
@@ -93,7 +98,7 @@ class Judge:
             self._reasons[place] = self._judge(asset, batch)
         return self._reasons[place]
 
-    def behind(self, places: Collection[tuple[str, str | None]]) -> list[Behind]:
+    def behind(self, places: Collection[Place]) -> list[Behind]:
         """Return which of these tables are not current, in their order."""
         judged = ((asset, batch, self.reason(asset, batch)) for asset, batch in places)
         return [Behind(asset, batch, reason) for asset, batch, reason in judged if reason is not None]
@@ -112,12 +117,49 @@ class Judge:
             self._batches[asset] = there
         return self._batches[asset]
 
-    def screen_places(self) -> list[tuple[str, str | None]]:
-        """Return the screen tables that can be made now, in the order of the flow."""
-        if not self.lake.batches(INGESTED_BATCHES):
-            return []
-        scored = bool(self.batches(SCORED_BATCHES))
-        return [(asset, None) for asset in tables_made_by(SCREEN) if scored or self.lake.exists(asset)]
+    def screen_places(self) -> list[Place]:
+        """Return the screen tables that are there or can be made now, in the order of the flow."""
+        possible = self._possible_screen_tables()
+        return [
+            (asset, None) for asset in tables_made_by(SCREEN) if asset in possible or self.lake.exists(asset)
+        ]
+
+    def _possible_screen_tables(self) -> set[str]:
+        """All once the model has scored a batch; before there is any model those that need none."""
+        if self.batches(SCORED_BATCHES):
+            return set(tables_made_by(SCREEN))
+        if (
+            self.model is None
+            and self.lake.batches(INGESTED_BATCHES)
+            and not self.lake.batches(SCORED_BATCHES)
+        ):
+            return {asset for asset in tables_made_by(SCREEN) if not TABLES[asset].needs_model}
+        return set()
+
+    def screen_needs(self) -> list[Behind]:
+        """Return the screen tables that a run of the screen job would mend."""
+        possible = [
+            (asset, None) for asset in tables_made_by(SCREEN) if asset in self._possible_screen_tables()
+        ]
+        return [found for found in self.behind(possible) if found.reason.kind not in ("upstream", "batch")]
+
+    def made_when_asked_for(self) -> list[Place]:
+        """Return the tables that are there and that no night makes again."""
+        return [
+            (asset, batch)
+            for asset, table in TABLES.items()
+            if not table.made_by.is_routine
+            for batch in (self.lake.batches(asset) if table.partitioned else [None])
+            if batch is not None or self.lake.exists(asset)
+        ]
+
+    def state(self) -> str:
+        """Return a hash of everything that was looked at, the same for the same state of the lake and its tables."""
+        known = [
+            [asset, batch, found.data_version if isinstance(found, Lineage) else str(found)]
+            for (asset, batch), found in self._lineages.items()
+        ]
+        return hashlib.sha256(json.dumps([self.model, sorted(known, key=str)]).encode()).hexdigest()
 
     def _is_of_model(self, asset: str, batch: str) -> bool:
         lineage = self.lineage(asset, batch)
@@ -195,7 +237,7 @@ class Judge:
             elif found is not None and TABLES[asset].made_by.is_routine:
                 deeper = self.reason(asset, batch)
                 if deeper is not None:
-                    yield Reason(deeper.kind, f"{asset}{of_batch} is behind: {deeper.text}")
+                    yield Reason("upstream", f"{asset}{of_batch} is behind: {deeper.text}")
 
     def _batch_hash(self, batch: str) -> str:
         if batch not in self._hashes:

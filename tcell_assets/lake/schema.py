@@ -34,7 +34,8 @@ class Column:
 class Table:
     """A table of the lake, named as its asset.
 
-    `made_by` names the stage, and so the job and the command, that makes it. `key` columns together identify a row.
+    `made_by` names the stage, and so the job and the command, that makes it; one that `needs_model` is left out of a
+    screen without a model. `key` columns together identify a row.
     `gene_columns` says that one column a gene of this type follows the listed ones; those are never listed in a schema
     (thousands of them would drown the UI). `code_version` changes whenever the same input would give other values.
     """
@@ -47,6 +48,7 @@ class Table:
     gene_columns: str | None = None
     partitioned: bool = True
     code_version: str = "1"
+    needs_model: bool = False
 
     def command(self, batch: str | None = None) -> str:
         """Return the command that makes the table anew, of one batch where one is named."""

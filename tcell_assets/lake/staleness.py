@@ -1,14 +1,13 @@
-"""What is out of date, and why: read from the lineage in the lake's footers, so there is no second book to keep."""
+"""What a batch was read from and a model was trained on, as the lake's footers and the models say."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tcell_assets.lake.copies import COPY_DETAILS
 from tcell_assets.lake.models import ModelRegistry
-from tcell_assets.lake.store import TRAINING_HASH, Lake, Lineage
-from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.store import TRAINING_HASH, Lake
 
 # Details of a lineage: what of the landing zone a table was read from, what of a batch it was computed from.
 PLATE_FILES_HASH = "plate_files_hash"
@@ -26,8 +25,8 @@ DETAILS = (
     *COPY_DETAILS,
 )  # fmt: skip
 
-INGESTED_TABLES = ("well_metadata", "expression_matrix")
-SCORED_TABLES = ("well_predictions", "latent_embeddings", "gene_importance", "dmso_distances")
+# The tables of a batch that say what landed; a batch that has both is ingested.
+LANDED_TABLES = ("well_metadata", "expression_matrix")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Ingested:
 def ingested_from(lake: Lake, batch: str) -> Ingested | None:
     """Return what a batch was read from, or None where a table is missing or says nothing of it."""
     states = set()
-    for asset in INGESTED_TABLES:
+    for asset in LANDED_TABLES:
         if not lake.exists(asset, batch):
             return None
         details = lake.lineage(asset, batch).details
@@ -50,48 +49,9 @@ def ingested_from(lake: Lake, batch: str) -> Ingested | None:
     return None if states or not state.content_hash else state
 
 
-def stale_tables(
-    lake: Lake, batch: str, assets: Collection[str], content_hash: str | None, model_version: str | None
-) -> dict[str, str]:
-    """Return which of the tables of a batch are out of date, each with the reason.
-
-    Args:
-        lake: The tables.
-        batch: The batch.
-        assets: Names of partitioned tables to look at.
-        content_hash: Content of its landing folder now; None does not compare it.
-        model_version: The current model; None leaves tables downstream of a model alone.
-    """
-    batch_hash = lake.batch_hash(batch) if all(lake.exists(asset, batch) for asset in INGESTED_TABLES) else ""
-    reasons = {}
-    for asset in assets:
-        if not lake.exists(asset, batch):
-            reasons[asset] = "not there yet"
-            continue
-        reason = _reason(lake.lineage(asset, batch), batch_hash, content_hash, model_version)
-        if reason is not None:
-            reasons[asset] = reason
-    return reasons
-
-
-def _reason(
-    lineage: Lineage, batch_hash: str, content_hash: str | None, model_version: str | None
-) -> str | None:
-    details = lineage.details
-    if lineage.code_version != TABLES[lineage.asset].code_version:
-        return "made by older code"
-    if content_hash is not None and details.get(PLATE_FILES_HASH, content_hash) != content_hash:
-        return "plate files have changed"
-    if lineage.model_version is not None and model_version not in (None, lineage.model_version):
-        return f"made with {lineage.model_version}"
-    if details.get(BATCH_HASH, batch_hash) != batch_hash:
-        return "the batch was ingested anew"
-    return None
-
-
 def training_set(lake: Lake) -> dict[str, str]:
     """Return the content hash of every ingested batch that has targets: what a training now would learn from."""
-    batches = set.intersection(*(set(lake.batches(asset)) for asset in INGESTED_TABLES))
+    batches = set.intersection(*(set(lake.batches(asset)) for asset in LANDED_TABLES))
     return {batch: lake.batch_hash(batch) for batch in sorted(batches) if _has_targets(lake, batch)}
 
 

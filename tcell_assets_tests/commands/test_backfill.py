@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 from tcell_assets.commands import platform as platform_module
 from tcell_assets.commands.backfill import backfill_command
 from tcell_assets.commands.platform import Platform
-from tcell_assets.lake.staleness import INGESTED_TABLES, SCORED_TABLES
+from tcell_assets.lake.stages import INGEST, SCORE
+from tcell_assets.lake.tables import tables_made_by
 from tcell_assets_tests.operations.daemon import real_daemon
 from tcell_assets_tests.operations.small_installation import (
     CORE,
@@ -62,7 +63,7 @@ def test_good_batches_are_done_beside_a_broken_one_and_the_exit_says_so(platform
     assert _states(result) == {"tc1": "current", "tc2": "current", "tc3": "failed", "tc4": "done"}
     assert "batch 'tc3' cannot be read" in result.output
     lake = platform.storage.lake()
-    assert all(lake.exists(table, "tc4") for table in (*INGESTED_TABLES, *SCORED_TABLES))
+    assert all(lake.exists(table, "tc4") for table in tables_made_by(INGEST, SCORE))
 
 
 def test_what_is_up_to_date_is_not_run_unless_it_is_forced(platform: Platform) -> None:

@@ -242,10 +242,15 @@ def test_the_screen_is_summed_up_after_batches_were_scored_and_not_again(tmp_pat
             with dg.build_sensor_context(instance=platform.instance, resources=resources) as context:
                 return sensor(context)
 
-        assert isinstance(tick(), dg.RunRequest)
-        lake = platform.storage.lake()
-        for table in ("metabolite_scores", "gene_importance_ranking"):
-            lake.path(table).write_bytes(b"only its time is looked at")
+        first, again = tick(), tick()
+        assert isinstance(first, dg.RunRequest)
+        assert isinstance(again, dg.RunRequest)
+        assert first.run_key == again.run_key, "a run that failed is not repeated before something changes"
+        platform.run("screen")
         assert isinstance(tick(), dg.SkipReason)
+        train(platform, epochs=2, validation_tolerance=10.0)
+        assert isinstance(tick(), dg.SkipReason), "the new model has scored nothing that could be summed up"
         score(platform, "tc1")
-        assert isinstance(tick(), dg.RunRequest)
+        later = tick()
+        assert isinstance(later, dg.RunRequest)
+        assert later.run_key != first.run_key

@@ -20,7 +20,8 @@ from tcell_assets.commands.platform import Platform
 from tcell_assets.definitions import build_defs
 from tcell_assets.defs.resources import TransformerCompute
 from tcell_assets.installation.configuration import Configuration, OperationSettings
-from tcell_assets.lake.staleness import INGESTED_TABLES, SCORED_TABLES
+from tcell_assets.lake.stages import INGEST, SCORE
+from tcell_assets.lake.tables import tables_made_by
 from tcell_assets.landing.writing import write_landing_batch
 from tcell_assets.science.simulation.screen_simulation import (
     SimulatedScreen,
@@ -38,9 +39,9 @@ TINY_NETWORK: dict[str, Any] = {
 }
 PLATES = ("A1", "A2")
 PREPARED = ("tc1", "tc2")
-# The audits take longer than all the rest, and nothing here asks what they say.
-CORE_INGEST = [*INGESTED_TABLES, "count_matrix", "well_qc", "plate_qc"]
-CORE = [*CORE_INGEST, *SCORED_TABLES]
+# Every table a night keeps current; figures and reports take longer than all the rest, and nothing here looks at them.
+CORE_INGEST = list(tables_made_by(INGEST))
+CORE = [*CORE_INGEST, *tables_made_by(SCORE)]
 
 
 def training(**values: Any) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def small_platform(root: Path, **operations: Any) -> Iterator[Platform]:
 
 
 def ingest(platform: Platform, *batches: str) -> None:
-    """Ingest landed batches, without the audits."""
+    """Ingest landed batches."""
     platform.register_landed_batches()
     for batch in batches:
         platform.run("ingest", batch, selection=CORE_INGEST)
@@ -133,7 +134,7 @@ def ingest(platform: Platform, *batches: str) -> None:
 
 def score(platform: Platform, batch: str, **config: Any) -> None:
     """Score an ingested batch; `config` is that of the network's step."""
-    platform.run("score", batch, {"ops": {"score_wells": {"config": config}}}, list(SCORED_TABLES))
+    platform.run("score", batch, {"ops": {"score_wells": {"config": config}}}, list(tables_made_by(SCORE)))
 
 
 def train(platform: Platform, **values: Any) -> str:

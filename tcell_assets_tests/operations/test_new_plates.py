@@ -11,7 +11,8 @@ import dagster as dg
 import pytest
 
 from tcell_assets.defs.partitions import SCREENING_BATCHES
-from tcell_assets.lake.staleness import INGESTED_TABLES, SCORED_TABLES
+from tcell_assets.lake.stages import INGEST, SCORE
+from tcell_assets.lake.tables import tables_made_by
 from tcell_assets_tests.operations.daemon import Daemon, real_daemon
 from tcell_assets_tests.operations.small_installation import ingest, land, spoil, train
 
@@ -36,7 +37,7 @@ def test_a_dropped_batch_becomes_a_partition_with_every_table(daemon: Daemon) ->
     daemon.wait_until(lambda: daemon.succeeded("tc2"), "tc2 is scored")
     assert "tc2" in daemon.platform.instance.get_dynamic_partitions(SCREENING_BATCHES)
     lake = daemon.platform.storage.lake()
-    assert all(lake.exists(table, "tc2") for table in (*INGESTED_TABLES, *SCORED_TABLES))
+    assert all(lake.exists(table, "tc2") for table in tables_made_by(INGEST, SCORE))
     assert daemon.model_of("tc2") == daemon.platform.storage.models().current()
 
 
@@ -80,7 +81,7 @@ def test_a_broken_batch_fails_with_its_problems_and_blocks_no_other(daemon: Daem
     messages = [entry.message for entry in daemon.platform.instance.all_logs(failed.run_id)]
     events = str([entry.dagster_event for entry in daemon.platform.instance.all_logs(failed.run_id)])
     assert "batch 'tc5' cannot be read" in events + "".join(messages)
-    assert not any(lake.exists(table, "tc5") for table in (*INGESTED_TABLES, *SCORED_TABLES))
+    assert not any(lake.exists(table, "tc5") for table in tables_made_by(INGEST, SCORE))
 
     land(daemon.data, "tc5", n_batches=8)
     daemon.wait_until(lambda: daemon.succeeded("tc5"), "tc5 is scored once it is mended")

@@ -89,7 +89,7 @@ def train_model(
     folder = models.add(model.version, save)
     promoted = promote_candidate(models, model.version, checks)
     context.log.info(promoted)
-    report_stale_predictions(context.instance, lake, str(models.current()))
+    report_stale_predictions(context.instance, lake, models, str(models.current()))
     yield from checks
     accuracy: dict[str, Any] = {}
     if request.compare_with_linear:

@@ -1,6 +1,7 @@
 """The reports people open: one HTML file for the screen and one a batch, below `storage/reports`."""
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from upath import UPath
 from tcell_assets.defs.assets.screen import OWNERS, SCREEN
 from tcell_assets.defs.metadata import served_link, stage_tag
 from tcell_assets.defs.partitions import screening_batches
-from tcell_assets.defs.resources import Storage
+from tcell_assets.defs.resources import LandingZone, Storage
+from tcell_assets.defs.runs import last_failures
+from tcell_assets.installation.status import look
 from tcell_assets.lake import stages
 from tcell_assets.system.files import write_atomically
 
@@ -52,11 +55,18 @@ def report_file(storage: Storage, batch: str | None = None) -> Path:
     description="The screen as one HTML file to look at and hand on: verdicts first, then metabolites, plates, latent "
     "map, replicates, model, genes, methods with versions, and a data dictionary. It needs no network.",
 )
-def screen_report(storage: Storage) -> dg.MaterializeResult[Any]:
-    """Write the report on every batch that the current model scored."""
+def screen_report(
+    context: dg.AssetExecutionContext, storage: Storage, landing_zone: LandingZone
+) -> dg.MaterializeResult[Any]:
+    """Write the report on every batch that the current model scored, with the state of all batches at the top."""
     from tcell_assets.exports.report import screen_report as report_on_screen
 
-    return _written(storage, report_on_screen(storage.lake(), storage.models()))
+    lake, models = storage.lake(), storage.models()
+    # Waiting is told in seconds, and the same tables are to give the same file: a folder counts as copied at once.
+    status, _ = look(
+        Path(landing_zone.folder), lake, models, 0.0, time.time(), last_failures(context.instance)
+    )
+    return _written(storage, report_on_screen(lake, models, status))
 
 
 @dg.asset(

@@ -9,6 +9,7 @@ from tcell_assets.lake.tables.columns import LATENT_COLUMNS, MODEL_VERSION, WELL
 METABOLITE_SCORES = Table(
     asset="metabolite_scores",
     made_by=SCREEN,
+    needs_model=True,
     description="Each metabolite over all batches, best hit first: how far from DMSO, how activated. DMSO itself has "
     "no row.",
     columns=(
@@ -46,6 +47,7 @@ METABOLITE_SCORES = Table(
 GENE_IMPORTANCE_RANKING = Table(
     asset="gene_importance_ranking",
     made_by=SCREEN,
+    needs_model=True,
     description="Gene importance over all batches: the well-weighted mean, which is the published global formula.",
     columns=(
         Column("rank", "int32", "1 is the most important gene"),
@@ -147,6 +149,7 @@ EXPRESSION_MAP = Table(
 LATENT_MAP_AXES = Table(
     asset="latent_map_axes",
     made_by=SCREEN,
+    needs_model=True,
     description="The fitted map of the latent space: mean and loading of each latent coordinate on its two axes.",
     columns=(
         Column("feature", "string", "latent coordinate"),
@@ -164,6 +167,7 @@ LATENT_MAP_AXES = Table(
 LATENT_MAP_REFERENCE = Table(
     asset="latent_map_reference",
     made_by=SCREEN,
+    needs_model=True,
     description="The wells the map of the latent space was fitted on: usable wells of the training batches.",
     columns=(
         WELL_ID,
@@ -179,6 +183,7 @@ LATENT_MAP_REFERENCE = Table(
 LATENT_MAP = Table(
     asset="latent_map",
     made_by=SCREEN,
+    needs_model=True,
     description="Every scored well on the map of the latent space. New batches are projected; the map does not move.",
     columns=(
         WELL_ID,
@@ -206,6 +211,7 @@ LATENT_MAP = Table(
 PHENOTYPE_CORRELATION = Table(
     asset="phenotype_correlation",
     made_by=SCREEN,
+    needs_model=True,
     description="Correlation of distances, direction and latent coordinates with the three scores over treated wells, "
     "before and after the position is taken out.",
     columns=(

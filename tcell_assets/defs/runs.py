@@ -1,0 +1,38 @@
+"""What Dagster's books say of the runs of batches."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from tcell_assets.defs.partitions import SCREENING_BATCHES
+
+PARTITION_TAG = "dagster/partition"
+
+
+def last_failures(instance: dg.DagsterInstance) -> dict[str, str]:
+    """Return the batches whose last run failed or was stopped, with the run."""
+    failures = {}
+    for batch in instance.get_dynamic_partitions(SCREENING_BATCHES):
+        runs = instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: batch}), limit=1)
+        if runs and runs[0].status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+            word = "failed" if runs[0].status is dg.DagsterRunStatus.FAILURE else "was stopped"
+            failures[batch] = (
+                f"run {runs[0].run_id[:8]} of {runs[0].job_name} {word}{_said(instance, runs[0])}"
+            )
+    return failures
+
+
+def _said(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """The first line of what the failed step said, as the end of a sentence."""
+    for record in instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records:
+        event = record.event_log_entry.dagster_event
+        failure = event.step_failure_data if event is not None else None
+        said = failure.user_failure_data.description if failure and failure.user_failure_data else None
+        if said is None and failure is not None and failure.error is not None:
+            error = failure.error
+            while error.cause is not None:
+                error = error.cause
+            said = error.message
+        if said:
+            return f": {said.strip().splitlines()[0]}"
+    return ""
