@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tcell_assets.lake.judge import Judge, Place
+from tcell_assets.lake.judge import Behind, Judge, Place
 from tcell_assets.lake.store import Lake
 
 # Screen tables that an export takes up beside those of the wells.
@@ -38,12 +38,18 @@ def doubts_of(judge: Judge, tables: Sequence[str], batches: Sequence[str]) -> li
     """
     places: list[Place] = [(asset, batch) for batch in batches for asset in tables]
     places += [(asset, None) for asset in SCREEN_TABLES if judge.lake.exists(asset)]
-    doubts = [Doubt(found.sentence, found.reason.kind != "unsaid") for found in judge.behind(places)]
+    doubts = [Doubt(found.sentence, not _is_of_before(judge, found)) for found in judge.behind(places)]
     left_out = sorted(set(judge.lake.batches("well_metadata")) - set(batches))
     return doubts + [
         Doubt(f"{batch}: not scored by {judge.model}, left out; tcell backfill --batches {batch}")
         for batch in left_out
     ]
+
+
+def _is_of_before(judge: Judge, found: Behind) -> bool:
+    """Whether nothing is known against a table but that an older version wrote it."""
+    lineage = judge.lineage(found.asset, found.batch)
+    return lineage is not None and lineage.inputs is None and found.reason.kind in ("unsaid", "code")
 
 
 def require_current(doubts: Sequence[Doubt]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 # What is known of a well, in this order; a column that two tables have is taken from the first.
 WELL_TABLES = ("well_metadata", "well_qc", "well_predictions", "dmso_distances")
+
+
+class NotCurrentWarning(UserWarning):
+    """A table that was read is not current: its inputs, the model or the code have changed since it was made."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Screen:
 
             near = difflib.get_close_matches(name, TABLES, n=3)
             raise KeyError(f"no table is called {name!r}" + (f"; is it {' or '.join(near)}?" if near else ""))
+        for line in self.not_current(name):
+            warnings.warn(line, NotCurrentWarning, stacklevel=2)
         if not TABLES[name].partitioned:
             return self.lake.read(name)
         import pandas as pd
@@ -83,6 +90,18 @@ class Screen:
                 frame.insert(0, "batch", batch)
             frames.append(frame)
         return pd.concat(frames, ignore_index=True)
+
+    def not_current(self, *names: str) -> list[str]:
+        """Return a line for each of these tables, by default all, that is not current: why, and what mends it."""
+        from tcell_assets.lake.judge import Judge
+
+        places = [
+            (name, batch)
+            for name in names or self.tables
+            for batch in (self.lake.batches(name) if TABLES[name].partitioned else [None])
+            if batch is not None or self.lake.exists(name)
+        ]
+        return [found.sentence for found in Judge(self.lake, self.models).behind(places)]
 
     def hits(self) -> pd.DataFrame:
         """Return the hit list that the report shows, best rank first: a row a metabolite, all classes."""
