@@ -48,6 +48,8 @@ def status_command(as_json: bool) -> None:
         click.echo("no batch yet; put one into the landing zone (data/<batch>/)")
     for table in status.screen:
         click.echo(f"screen: {table.sentence}")
+    for line in status.copies:
+        click.echo(f"copies: {line}")
     for table in status.asked_for:
         click.echo(f"made only when asked for: {table.sentence}")
     if status.batches and status.is_current:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tcell_assets.installation.operations import landing_zone
+from tcell_assets.lake.copies import screen_sentences
 from tcell_assets.lake.judge import NOT_THERE, SCORED_BATCHES, Behind, Judge
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.stages import INGEST, SCORE
@@ -43,12 +44,21 @@ class BatchStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The state of an installation: the current model, every batch, and the tables over all of them."""
+    """The state of an installation.
+
+    Attributes:
+        model: The current model.
+        batches: Every batch of the landing zone and of the lake.
+        screen: Tables over the screen that are behind.
+        asked_for: Tables that are behind and that are made only when somebody asks for them.
+        copies: Data that two batches hold, in words.
+    """
 
     model: str | None
     batches: tuple[BatchStatus, ...]
     screen: tuple[Behind, ...]
     asked_for: tuple[Behind, ...]
+    copies: tuple[str, ...] = ()
 
     @property
     def is_current(self) -> bool:
@@ -62,6 +72,7 @@ class Status:
             "batches": [asdict(batch) for batch in self.batches],
             "screen": [_as_json(table) for table in self.screen],
             "asked_for": [_as_json(table) for table in self.asked_for],
+            "copies": list(self.copies),
         }
 
 
@@ -100,7 +111,7 @@ def look(
     )
     screen = [found for found in judge.behind(judge.screen_places()) if found.reason.kind != "batch"]
     asked_for = judge.behind(judge.made_when_asked_for())
-    return Status(judge.model, states, tuple(screen), tuple(asked_for)), judge
+    return Status(judge.model, states, tuple(screen), tuple(asked_for), tuple(screen_sentences(lake))), judge
 
 
 def _state_of(judge: Judge, batch: str, waits: str | None, failure: str | None) -> BatchStatus:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from tcell_assets.lake.copies import changed_copies
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.reads import ABSENT, split_input_name
 from tcell_assets.lake.stages import ATTRIBUTE, EXPLAIN, SCORE, SCREEN, TRAIN
@@ -34,6 +35,8 @@ Place: TypeAlias = "tuple[str, str | None]"
 # Tables whose wells a screen table sums up.
 SCORED_BATCHES = "latent_embeddings"
 INGESTED_BATCHES = "well_metadata"
+# The table in which wells fail that another batch holds too.
+COPIES_TABLE = "well_qc"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Judge:
         self._reasons: dict[Place, Reason | None] = {}
         self._batches: dict[str, list[str]] = {}
         self._hashes: dict[str, str] = {}
+        self._copies: dict[str, str] | None = None
 
     def reason(self, asset: str, batch: str | None = None) -> Reason | None:
         """Return why a table is not current, or None where it is."""
@@ -194,6 +198,8 @@ class Judge:
             yield Reason("code", "made by older code")
         if batch is not None:
             yield from self._doubts_of_batch(lineage, batch)
+        if asset == COPIES_TABLE and batch in self._changed_copies():
+            yield Reason("inputs", self._changed_copies()[str(batch)])
         if lineage.model_version is not None and self.model not in (None, lineage.model_version):
             yield Reason("model", f"made with {lineage.model_version}, current is {self.model}")
         # A model is what it was trained on; whether to train anew is another question (`decide_training`).
@@ -218,12 +224,18 @@ class Judge:
         if content is not None and lineage.details.get(PLATE_FILES_HASH, content) != content:
             yield Reason("batch", "plate files have changed")
 
+    def _changed_copies(self) -> dict[str, str]:
+        """Batches whose copies of other batches' wells are others now than when they were judged."""
+        if self._copies is None:
+            self._copies = changed_copies(self.lake)
+        return self._copies
+
     def _doubts_of_inputs(self, lineage: Lineage) -> Iterator[Reason]:
         for asset, summed in (lineage.batches or {}).items():
             now = set(self.batches(asset) if lineage.model_version else self.lake.batches(asset))
             for words, others in (("without", now - set(summed)), ("with", set(summed) - now)):
                 if others:
-                    gone = ", which is not scored by this model now" if words == "with" else ""
+                    gone = ", not in the screen now" if words == "with" else ""
                     yield Reason("inputs", f"made {words} {', '.join(sorted(others))}{gone}")
         for name, version in (lineage.inputs or {}).items():
             asset, batch = split_input_name(name)

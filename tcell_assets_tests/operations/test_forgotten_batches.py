@@ -57,7 +57,7 @@ def test_nights_sensors_and_new_runs_leave_a_forgotten_batch_alone_though_its_fo
     arrivals = find_arrivals(data, lake, {}, settings, time.time() + 3600)
     assert arrivals.arrivals == ()
     assert "folder tc2 was forgotten" in arrivals.summary()
-    assert survey(data, lake, platform.storage.models().current(), settings, time.time() + 3600).work == ()
+    assert survey(data, lake, platform.storage.models(), settings, time.time() + 3600).work == ()
     assert platform.register_landed_batches() == ["tc1"]
     with pytest.raises(RunFailedError, match=r"tc2 was forgotten by .* tcell forget --restore tc2"):
         platform.run("ingest", "tc2", selection=CORE_INGEST)
