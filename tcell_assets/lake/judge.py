@@ -192,8 +192,6 @@ class Judge:
 
     def _doubts(self, lineage: Lineage, asset: str, batch: str | None) -> Iterator[Reason]:
         table = TABLES[asset]
-        if (lineage.asset, lineage.batch) != (asset, batch):
-            yield Reason("damaged", f"is a copy of {lineage.asset} of {lineage.batch or 'the screen'}")
         if lineage.code_version != table.code_version:
             yield Reason("code", "made by older code")
         if batch is not None:

@@ -76,7 +76,7 @@ def _report(platform: Platform) -> str:
 
 
 def _data(report: str) -> dict[str, Any]:
-    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', report, re.DOTALL)
+    found = re.search(r'<script id="report-data" type="application/json">(.*?)</script>', report, re.DOTALL)
     assert found is not None
     return dict(json.loads(found[1]))
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import time
 from html.parser import HTMLParser
 from typing import Any
 
@@ -16,6 +17,7 @@ from tcell_assets.commands.platform import Platform
 from tcell_assets.defs.assets.report import report_file
 from tcell_assets.exports.report import SECTIONS, screen_report
 from tcell_assets.exports.report_verdicts import screen_verdicts
+from tcell_assets.installation.status import look
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.science.plates.position import CONSEQUENCES
 from tcell_assets_tests.exports.conftest import HOSTILE_NAME
@@ -138,7 +140,9 @@ def test_the_dictionary_explains_every_column_of_a_shown_table(document: Documen
 
 
 def test_the_same_tables_give_the_same_file(screened: Platform, source: str) -> None:
-    assert screen_report(screened.storage.lake(), screened.storage.models()).decode() == source
+    lake, models = screened.storage.lake(), screened.storage.models()
+    status, _ = look(screened.configuration.data, lake, models, 0.0, time.time())
+    assert screen_report(lake, models, status).decode() == source
 
 
 def test_a_batch_has_a_report_of_its_own_wells(screened: Platform) -> None:

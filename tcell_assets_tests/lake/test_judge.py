@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +32,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two batches scored with one model and summed up; the tables nobody asked for are there, without a row."""
     root = tmp_path_factory.mktemp("finished")
     with prepared_platform(root) as platform:
-        platform.run("screen")
         lake, version = platform.storage.lake(), str(platform.storage.models().current())
+        # Predictions look for these, so they are there before.
+        _write_empty(lake, "prediction_intervals", None, version)
+        _write_empty(lake, "ensemble_members", None, "another model")
+        for batch in ("tc1", "tc2"):
+            score(platform, batch)
+        platform.run("screen")
         for asset, table in TABLES.items():
             for batch in ("tc1", "tc2") if table.partitioned else (None,):
                 if not lake.exists(asset, batch):
@@ -71,7 +78,7 @@ def _seen_by_a_night(platform: Platform) -> dict[str, str]:
         platform.storage.lake(),
         platform.storage.models(),
         platform.configuration.operations,
-        0.0,
+        time.time() + 3600,
     )
     seen = {asset: reason for work in needs.work for asset, reason in work.stale.items()}
     seen |= {table.asset: table.reason.text for table in (*needs.screen, *needs.asked_for)}
@@ -85,15 +92,16 @@ def test_what_was_just_made_is_current(platform: Platform) -> None:
         for asset, table in TABLES.items()
         for batch in (("tc1", "tc2") if table.partitioned else (None,))
     ]
-    assert judge.behind(places) == []
+    assert {found.asset for found in judge.behind(places)} == {"ensemble_members"}, "it is another model's"
 
 
 @pytest.mark.parametrize("asset", sorted(TABLES))
 def test_a_raised_code_version_of_any_table_is_seen_by_the_night(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch, asset: str
+    finished: Path, monkeypatch: pytest.MonkeyPatch, asset: str
 ) -> None:
     monkeypatch.setitem(TABLES, asset, replace(TABLES[asset], code_version="raised"))
-    assert _seen_by_a_night(platform)[asset] == "made by older code"
+    with small_platform(finished) as platform:
+        assert _seen_by_a_night(platform)[asset] == "made by older code"
 
 
 def test_a_footer_names_the_data_version_of_every_table_it_was_made_from(platform: Platform) -> None:
@@ -144,8 +152,6 @@ def test_a_batch_scored_while_the_screen_is_summed_up_leaves_its_tables_behind(p
 
 
 def test_no_clock_and_no_modification_time_decides(platform: Platform) -> None:
-    import os
-
     for path in Path(platform.configuration.storage).rglob("*.parquet"):
         os.utime(path, (1, 1))
     os.utime(platform.storage.lake().path("latent_embeddings", "tc1").path, (2e9, 2e9))
@@ -184,4 +190,4 @@ def test_tables_of_before_footers_named_inputs_are_judged_by_what_they_say(platf
 def test_a_copy_of_a_table_under_another_name_is_none_of_that_name(platform: Platform) -> None:
     lake = platform.storage.lake()
     shutil.copy(lake.path("well_qc", "tc1").path, lake.path("well_qc", "tc2").path)
-    assert _reason(platform, "well_qc", "tc2") == "is a copy of well_qc of tc1"
+    assert "is a copy of well_qc of tc1" in _reason(platform, "well_qc", "tc2")
