@@ -36,8 +36,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # Predictions look for these, so they are there before.
         _write_empty(lake, "prediction_intervals", None, version)
         _write_empty(lake, "ensemble_members", None, "another model")
-        for batch in ("tc1", "tc2"):
-            score(platform, batch)
+        score(platform, "tc1")
+        score(platform, "tc2")
         platform.run("screen")
         for asset, table in TABLES.items():
             for batch in ("tc1", "tc2") if table.partitioned else (None,):
