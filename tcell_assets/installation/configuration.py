@@ -6,16 +6,9 @@
 | `TCELL_DATA` | `$TCELL_HOME/data` | landing zone, one folder a batch |
 | `TCELL_STORAGE` | `$TCELL_HOME/storage` | root of `lake/` and `models/`; a path or an object-store URL |
 | `DAGSTER_HOME` | `$TCELL_HOME/storage` | Dagster's instance: run history, event log, schedules |
-| `TCELL_NEW_PLATES` | `on` | ingest and score new and changed batches |
-| `TCELL_SETTLE_SECONDS` | `60` | a folder without `_READY` is complete when nothing in it changed for so long |
-| `TCELL_LOOK_EVERY_SECONDS` | `30` | time between two looks at the landing zone |
-| `TCELL_REQUESTS_PER_TICK` | `20` | most batches that one look starts |
-| `TCELL_NIGHTLY` | `on` | bring everything up to date once a night |
-| `TCELL_NIGHTLY_CRON` | `0 2 * * *` | when |
-| `TCELL_WEEKLY` | `on` | train when the training set has changed |
-| `TCELL_WEEKLY_CRON` | `0 4 * * 6` | when |
 | `TCELL_UMASK` | `077` | who may not read new files: `077` all others, `027` all but the group |
-| `TCELL_TIME_ZONE` | `UTC` | of both crons, e.g. `Europe/Berlin` |
+
+and what the daemon does by itself: `TCELL_` and the name of each field of :class:`OperationSettings`.
 """
 
 from __future__ import annotations
@@ -26,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tcell_assets.settings import Settings, SettingsError, declared, setting
+
 DEFAULT_UMASK = "077"
 
 
@@ -34,18 +29,20 @@ class ConfigurationError(ValueError):
 
 
 @dataclass(frozen=True)
-class OperationSettings:
-    """What the daemon does by itself; see the table above. A switch in the UI overrules `on` and `off`."""
+class OperationSettings(Settings):
+    """What the daemon does by itself. A switch in the UI overrules `on` and `off`."""
 
-    new_plates: bool = True
-    settle_seconds: float = 60.0
-    look_every_seconds: int = 30
-    requests_per_tick: int = 20
-    nightly: bool = True
-    nightly_cron: str = "0 2 * * *"
-    weekly: bool = True
-    weekly_cron: str = "0 4 * * 6"
-    time_zone: str = "UTC"
+    new_plates: bool = setting(True, "ingest and score new and changed batches")
+    settle_seconds: float = setting(
+        60.0, "a folder without `_READY` is complete when nothing in it changed for so long", at_least=0
+    )
+    look_every_seconds: int = setting(30, "time between two looks at the landing zone", at_least=1)
+    requests_per_tick: int = setting(20, "most batches that one look starts", at_least=1)
+    nightly: bool = setting(True, "bring everything up to date once a night")
+    nightly_cron: str = setting("0 2 * * *", "when the night is")
+    weekly: bool = setting(True, "train when the training set has changed")
+    weekly_cron: str = setting("0 4 * * 6", "when in the week")
+    time_zone: str = setting("UTC", "of both crons, e.g. `Europe/Berlin`")
 
 
 @dataclass(frozen=True)
@@ -93,49 +90,24 @@ def restrict_new_files(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def _operation_settings(environment: Mapping[str, str]) -> OperationSettings:
-    defaults = OperationSettings()
-    return OperationSettings(
-        new_plates=_switch(environment, "TCELL_NEW_PLATES", defaults.new_plates),
-        settle_seconds=_number(environment, "TCELL_SETTLE_SECONDS", defaults.settle_seconds, at_least=0),
-        look_every_seconds=round(
-            _number(environment, "TCELL_LOOK_EVERY_SECONDS", defaults.look_every_seconds, at_least=1)
-        ),
-        requests_per_tick=round(
-            _number(environment, "TCELL_REQUESTS_PER_TICK", defaults.requests_per_tick, at_least=1)
-        ),
-        nightly=_switch(environment, "TCELL_NIGHTLY", defaults.nightly),
-        nightly_cron=environment.get("TCELL_NIGHTLY_CRON") or defaults.nightly_cron,
-        weekly=_switch(environment, "TCELL_WEEKLY", defaults.weekly),
-        weekly_cron=environment.get("TCELL_WEEKLY_CRON") or defaults.weekly_cron,
-        time_zone=_time_zone(environment, "TCELL_TIME_ZONE", defaults.time_zone),
-    )
-
-
-def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
-    text = environment.get(name) or ("on" if default else "off")
-    if text.lower() not in ("on", "off"):
-        raise ConfigurationError(f"{name}={text!r} is neither on nor off")
-    return text.lower() == "on"
-
-
-def _number(environment: Mapping[str, str], name: str, default: float, at_least: float) -> float:
-    text = environment.get(name) or str(default)
+    values = {}
+    for name, item in declared(OperationSettings).items():
+        variable = f"TCELL_{name.upper()}"
+        text = environment.get(variable)
+        if text:
+            try:
+                values[name] = item.read(text)
+            except SettingsError as error:
+                allowed = "on or off" if item.kind is bool else item.allowed
+                raise ConfigurationError(f"{variable}={text!r}; it must be {allowed}") from error
+    settings = OperationSettings(**values)
     try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not at_least <= value < float("inf"):
-        raise ConfigurationError(f"{name}={text!r} is not a number of at least {at_least:g}")
-    return value
-
-
-def _time_zone(environment: Mapping[str, str], name: str, default: str) -> str:
-    text = environment.get(name) or default
-    try:
-        ZoneInfo(text)
+        ZoneInfo(settings.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigurationError(f"{name}={text!r} is no time zone; name one as Europe/Berlin is") from error
-    return text
+        raise ConfigurationError(
+            f"TCELL_TIME_ZONE={settings.time_zone!r} is no time zone; name one as Europe/Berlin is"
+        ) from error
+    return settings
 
 
 def _default_home() -> Path:
