@@ -220,17 +220,23 @@ def settings_file(folder: Path, problems: ProblemCollector) -> LandingFile | Non
         folder: The batch folder.
         problems: Receives a `screen.yaml` that is no plain file.
     """
-    for path, name in (
-        (folder / SETTINGS_FILE, SETTINGS_FILE),
-        (folder.parent / SETTINGS_FILE, f"../{SETTINGS_FILE}"),
-    ):
-        if not os.path.lexists(path):
-            continue
-        status = path.lstat()
-        if stat.S_ISREG(status.st_mode):
-            return _listed(name, path, status, path.parent, (path.name,))
-        problems.add("links", name, "", "is a link, pipe or folder", "Put a plain file here")
-        return None
+    own = folder / SETTINGS_FILE
+    if os.path.lexists(own):
+        return _settings_at(own, SETTINGS_FILE, problems)
+    return screen_settings_file(folder, problems)
+
+
+def screen_settings_file(folder: Path, problems: ProblemCollector) -> LandingFile | None:
+    """The `screen.yaml` of the data folder that a batch lies in, or None."""
+    path = folder.parent / SETTINGS_FILE
+    return _settings_at(path, f"../{SETTINGS_FILE}", problems) if os.path.lexists(path) else None
+
+
+def _settings_at(path: Path, name: str, problems: ProblemCollector) -> LandingFile | None:
+    status = path.lstat()
+    if stat.S_ISREG(status.st_mode):
+        return _listed(name, path, status, path.parent, (path.name,))
+    problems.add("links", name, "", "is a link, pipe or folder", "Put a plain file here")
     return None
 
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tcell_assets.landing.columns import COLUMN_SPELLINGS, ROLE_NAMES
-from tcell_assets.landing.files import LandingFile, read_file_bytes, settings_file
+from tcell_assets.landing.files import (
+    SETTINGS_FILE,
+    LandingFile,
+    read_file_bytes,
+    screen_settings_file,
+    settings_file,
+)
 from tcell_assets.landing.names import folded
 from tcell_assets.landing.problems import ProblemCollector, quoted
 from tcell_assets.landing.quantities import time_unit
@@ -17,6 +23,8 @@ from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings
 from tcell_assets.landing.wells import well_pattern
 
 LARGEST_SETTINGS_BYTES = 64 * 1024
+# A limit or a name lies two levels deep.
+DEEPEST_SETTINGS = 8
 
 
 def settings_of(folder: Path, problems: ProblemCollector) -> LandingSettings:
@@ -25,8 +33,35 @@ def settings_of(folder: Path, problems: ProblemCollector) -> LandingSettings:
 
 
 def settings_from(file: LandingFile | None, problems: ProblemCollector) -> LandingSettings:
-    """The settings of a `screen.yaml`, or the defaults where there is none."""
-    return LandingSettings() if file is None else read_screen_settings(file, LandingSettings(), problems)
+    """The settings of a `screen.yaml`, or the defaults where there is none.
+
+    Whoever may write a batch folder is not whoever answers for the machine: a batch's own file lowers the limits of
+    the screen and never raises them.
+    """
+    if file is None:
+        return LandingSettings()
+    if file.name != SETTINGS_FILE:
+        return read_screen_settings(file, LandingSettings(), problems)
+    beside = screen_settings_file(file.path.parent, problems)
+    screen = LandingLimits()
+    if beside is not None:
+        screen = read_screen_settings(beside, LandingSettings(), problems).limits
+    settings = read_screen_settings(file, LandingSettings(limits=screen), problems)
+    _refuse_raised_limits(file.name, settings.limits, screen, problems)
+    return settings
+
+
+def _refuse_raised_limits(
+    file: str, own: LandingLimits, screen: LandingLimits, problems: ProblemCollector
+) -> None:
+    for item in fields(LandingLimits):
+        stated, allowed = getattr(own, item.name), getattr(screen, item.name)
+        if stated > allowed:
+            found = f"sets limits.{item.name} to {stated:,}, above the screen's {allowed:,}"
+            mend = (
+                "A batch's own file may lower limits: raise them in the screen.yaml beside the batch folders"
+            )
+            problems.add("settings", file, "", found, mend)
 
 
 def read_screen_settings(
@@ -77,9 +112,9 @@ def _load(file: LandingFile, limits: LandingLimits, problems: ProblemCollector) 
         return None
     try:
         text = raw.decode("utf-8")
-        # Aliases can make a few lines stand for gigabytes; no setting needs one.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
-            problems.add("settings", file.name, "", "uses YAML aliases (*name)", "Write the values out")
+        refused = _hostile(text)
+        if refused is not None:
+            problems.add("settings", file.name, "", *refused)
             return None
         doubled = _doubled_keys(yaml.compose(text, yaml.SafeLoader))
         for key in doubled:
@@ -98,6 +133,28 @@ def _load(file: LandingFile, limits: LandingLimits, problems: ProblemCollector) 
         problems.add("settings", file.name, "", "holds no 'key: value' lines", "Write one setting a line")
         return None
     return content
+
+
+def _hostile(text: str) -> tuple[str, str] | None:
+    """What makes a YAML text too much to parse, and the mend; None where nothing does. Read token by token."""
+    import yaml
+
+    opens = (
+        yaml.BlockSequenceStartToken,
+        yaml.BlockMappingStartToken,
+        yaml.FlowSequenceStartToken,
+        yaml.FlowMappingStartToken,
+    )
+    closes = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
+    depth = 0
+    for token in yaml.scan(text, yaml.SafeLoader):
+        # Aliases can make a few lines stand for gigabytes; no setting needs one.
+        if isinstance(token, yaml.AliasToken):
+            return "uses YAML aliases (*name)", "Write the values out"
+        depth += isinstance(token, opens) - isinstance(token, closes)
+        if depth > DEEPEST_SETTINGS:
+            return f"is nested more than {DEEPEST_SETTINGS} levels deep", "Keep only the settings in it"
+    return None
 
 
 def _doubled_keys(node: Any) -> list[str]:

@@ -1,5 +1,6 @@
 """`screen.yaml`: a default for everything, and no key that is silently ignored."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,37 @@ def test_a_key_that_stands_twice_is_an_error(tmp_path: Path, text: str) -> None:
     (folder / "screen.yaml").write_text(text)
     assert "screen.yaml: sets '" in only_problem_of(folder)
     assert "twice" in only_problem_of(folder)
+
+
+def test_a_batchs_own_screen_file_lowers_limits_and_never_raises_them(tmp_path: Path) -> None:
+    folder = mapped_folder(tmp_path / "tc1")
+    (folder / "screen.yaml").write_text("limits: {max_wells: 3}\n")
+    assert "max_wells" in " ".join(map(str, problems_of(folder)))
+    (folder / "screen.yaml").write_text("limits: {max_wells: 100001, max_files: 5}\n")
+    assert "sets limits.max_wells to 100,001, above the screen's 100,000" in str(only_problem_of(folder))
+    (tmp_path / "screen.yaml").write_text("limits: {max_wells: 100001}\n")
+    assert len(read_batch(folder).wells) == 6
+
+
+def test_a_limit_that_the_screen_lowers_holds_for_a_batch_that_states_more(tmp_path: Path) -> None:
+    folder = mapped_folder(tmp_path / "tc1")
+    (tmp_path / "screen.yaml").write_text("limits: {max_genes: 1000}\n")
+    (folder / "screen.yaml").write_text("limits: {max_genes: 2000}\n")
+    assert "above the screen's 1,000" in str(only_problem_of(folder))
+    (folder / "screen.yaml").write_text("limits: {max_files: 5}\n")
+    assert len(read_batch(folder).wells) == 6
+    (tmp_path / "screen.yaml").write_text("limits: {max_wells: 3}\n")
+    assert "max_wells" in " ".join(map(str, problems_of(folder)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["names: " + "[" * 60_000, "names: " + "{a: " * 15_000, "names:\n" + "- " * 30_000],
+    ids=["lists in brackets", "braces", "lists by dashes"],
+)
+def test_a_deeply_nested_screen_file_is_refused_before_it_is_parsed(tmp_path: Path, text: str) -> None:
+    folder = mapped_folder(tmp_path / "tc1")
+    (folder / "screen.yaml").write_text(text)
+    started = time.process_time()
+    assert "is nested more than 8 levels deep" in str(only_problem_of(folder))
+    assert time.process_time() - started < 2
