@@ -235,7 +235,8 @@ def test_the_weekly_training_repeats_the_method_of_a_model_from_before_the_ridge
 
     def save(folder: UPath) -> None:
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text(json.dumps({"settings": method.as_json()}))
+        whole = {"settings": method.as_json(), "batch_hashes": {}, "genes": [], "created_at": "", "files": {}}
+        (folder / "manifest.json").write_text(json.dumps(whole))
 
     models.add("model-before", save)
     models.promote("model-before", who="a test", why="it is current")
