@@ -22,7 +22,7 @@ def shown_space(hits: pd.DataFrame) -> str:
 
 
 def calls_shown(hits: pd.DataFrame) -> pd.DataFrame:
-    """Return the calls that are shown, one row a metabolite."""
+    """Return the calls that are shown, one row a condition."""
     return hits[hits["feature_space"] == shown_space(hits)].reset_index(drop=True)
 
 

@@ -54,11 +54,17 @@ def hit_calls(
     expression_matrix: Mapping[str, Frame],
     adjusted_expression: Mapping[str, Frame],
 ) -> dg.MaterializeResult:
-    """Call hits on the latent and on principal components of expression, adjusted for position and as measured."""
+    """Call hits on several feature sets together, and on the latent and on components of expression by themselves."""
     import pandas as pd
 
     from tcell_assets.exports.hits import calls_shown
-    from tcell_assets.science.screen.hit_calling import HIT_CLASSES, call_hits
+    from tcell_assets.science.screen.feature_sets import expression_feature_sets
+    from tcell_assets.science.screen.hit_calling import (
+        HIT_CLASSES,
+        FeatureSet,
+        call_combined_hits,
+        call_hits,
+    )
     from tcell_assets.science.screen.principal_components import principal_component_features
 
     rule = config.settings()
@@ -83,13 +89,29 @@ def hit_calls(
             for tables in (adjusted_embeddings, latent_embeddings)
         )
     features["expression"] = (components(adjusted_expression), components(expression_matrix))
+    sets = expression_feature_sets(
+        *(
+            stacked(tables, batches, join="inner").set_index("well_id")
+            for tables in (adjusted_expression, expression_matrix)
+        ),
+        usable=usable,
+        seed=rule.seed,
+    )
+    if "latent" in features:
+        sets["latent"] = FeatureSet(features["latent"][0], features["latent"][1])
     calls = pd.concat(
         [
-            call_hits(adjusted, unadjusted, wells, usable=usable, rule=rule).assign(feature_space=space)
-            for space, (adjusted, unadjusted) in features.items()
+            call_combined_hits(sets, wells, usable=usable, rule=rule).assign(feature_space="combined"),
+            *(
+                call_hits(adjusted, unadjusted, wells, usable=usable, rule=rule).assign(feature_space=space)
+                for space, (adjusted, unadjusted) in features.items()
+            ),
         ],
         ignore_index=True,
-    ).assign(model_version=version)
+    )
+    calls = calls.assign(model_version=version).reindex(
+        columns=[column.name for column in TABLES["hit_calls"].columns]
+    )
     shown = calls_shown(calls)
     compared = int(shown["p_replicate"].notna().sum())
     is_hit = calls["hit_class"].isin(HIT_CLASSES)
@@ -117,7 +139,7 @@ def hit_calls(
                 passed=compared > 0,
                 severity=dg.AssetCheckSeverity.WARN,
                 description=f"{compared} of {len(shown)} metabolites have usable replicates in different "
-                f"{'batches' if rule.replicate_unit == 'batch' else 'plates'} of {', '.join(batches)}"
+                f"{'batches' if rule.replicate_unit == 'batch' else 'batches or plates'} of {', '.join(batches)}"
                 + ("" if compared else "; nothing can be called, every metabolite is inconclusive"),
             )
         ],
@@ -125,7 +147,8 @@ def hit_calls(
 
 
 def _hits_in_both(hits: "pd.DataFrame") -> int:
-    """Metabolites that are a hit in the latent and in expression."""
+    """Metabolites that are a hit in the latent and in expression, each by itself."""
+    hits = hits[hits["feature_space"].isin(["latent", "expression"])]
     return int((hits.groupby("metabolite")["feature_space"].nunique() == 2).sum())
 
 

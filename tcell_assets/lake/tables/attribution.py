@@ -75,7 +75,7 @@ HIT_DRIVERS = Table(
     made_by=EXPLAIN,
     description="The genes that move the explained head most in each hit, with their sign.",
     columns=(
-        Column("metabolite", "string", "a hit in the latent"),
+        Column("metabolite", "string", "a hit"),
         Column("hit_class", "string", "activator, suppressor or active_other"),
         Column("driver_rank", "int32", "1 moves the head most"),
         Column("gene", "string", "gene symbol"),
@@ -87,6 +87,7 @@ HIT_DRIVERS = Table(
     ),
     key=("metabolite", "gene"),
     partitioned=False,
+    code_version="2",
 )
 
 GENE_SET_ENRICHMENT = Table(

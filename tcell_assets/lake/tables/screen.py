@@ -31,7 +31,7 @@ METABOLITE_SCORES = Table(
                 Column(f"n_{name}", "int32", f"wells with {meaning}"),
             )
         ),
-        Column("hit_class", "string", "class of the metabolite in the latent, see `hit_calls`"),
+        Column("hit_class", "string", "class of the metabolite, its best condition's, see `hit_calls`"),
         Column(
             "ranked_by",
             "string",
@@ -41,7 +41,7 @@ METABOLITE_SCORES = Table(
     ),
     key=("metabolite",),
     partitioned=False,
-    code_version="2",
+    code_version="3",
 )
 
 GENE_IMPORTANCE_RANKING = Table(
@@ -68,10 +68,14 @@ _UNADJUSTED = "before the position adjustment"
 HIT_CALLS = Table(
     asset="hit_calls",
     made_by=SCREEN,
-    description="Which metabolites act: replicates that agree beyond chance and position, called with the same code on "
-    "the model's latent and on principal components of expression.",
+    description="Which metabolites act: replicates that agree beyond chance and position. `combined` is the list to "
+    "read; the calls on the model's latent and on 20 principal components of expression by themselves stand beside it.",
     columns=(
-        Column("feature_space", "string", "latent, or expression (principal components)"),
+        Column(
+            "feature_space",
+            "string",
+            "combined (several feature sets together), latent, or expression (20 principal components)",
+        ),
         Column("rank", "int32", "1 is the strongest call of the feature space"),
         Column("metabolite", "string", "treatment as written on the plate map"),
         Column(
@@ -114,6 +118,28 @@ HIT_CALLS = Table(
         Column("q_null_unadjusted", "float64", f"q_null {_UNADJUSTED}", nullable=True),
         Column("p_replicate_unadjusted", "float64", f"p_replicate {_UNADJUSTED}", nullable=True),
         Column("q_replicate_unadjusted", "float64", f"q_replicate {_UNADJUSTED}", nullable=True),
+        *(
+            Column(f"p_{name}", "float64", f"of the combined call: p_replicate in {meaning}", nullable=True)
+            for name, meaning in (
+                ("components_20", "20 principal components of expression"),
+                ("components_50", "50 of them"),
+                ("components_100", "100 of them"),
+                ("robust_100", "100 components of standardised genes, outliers cut off"),
+                ("learnt_50", "50 components, outliers cut off, weighed by other metabolites' replicates"),
+                ("learnt_100", "the components of robust_100, weighed by other metabolites' replicates"),
+                ("latent", "the model's latent; where it alone is small, the hit rests on the model"),
+            )
+        ),
+        Column(
+            "replicate_unit",
+            "string",
+            "what replicates are compared between: batch, or plate where all lie in one batch",
+            nullable=True,
+        ),
+        Column("compound", "string", "what the doses of a series share; the metabolite in a screen without doses"),
+        Column("n_conditions", "int32", "conditions of the compound with comparable replicates"),
+        Column("p_compound", "float64", "p of all its conditions, combined", nullable=True),
+        Column("q_compound", "float64", "its Benjamini–Hochberg value over compounds", nullable=True),
         Column(
             "model_version",
             "string",
@@ -123,6 +149,7 @@ HIT_CALLS = Table(
     ),
     key=("feature_space", "metabolite"),
     partitioned=False,
+    code_version="2",
 )
 
 EXPRESSION_MAP = Table(
@@ -191,7 +218,7 @@ LATENT_MAP = Table(
         Column("plate", "string", "plate within the batch"),
         Column("metabolite", "string", "treatment as written on the plate map"),
         Column("is_dmso", "bool", "vehicle control"),
-        Column("hit_class", "string", "class of the metabolite in the latent; empty for DMSO", nullable=True),
+        Column("hit_class", "string", "class of the metabolite; empty for DMSO", nullable=True),
         Column("pca_1", "float64", "first principal component of the latent"),
         Column("pca_2", "float64", "second principal component of the latent"),
         Column("umap_1", "float64", "first UMAP coordinate, where UMAP was asked for", nullable=True),
@@ -206,6 +233,7 @@ LATENT_MAP = Table(
     ),
     key=("well_id",),
     partitioned=False,
+    code_version="2",
 )
 
 PHENOTYPE_CORRELATION = Table(

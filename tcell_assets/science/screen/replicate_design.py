@@ -32,6 +32,7 @@ class ReplicatePattern:
         metabolites: Codes of the metabolites, m.
         members: Places of their wells in the table, m × replicates, columns in the order of `slots`.
         shares_position: (m,) whether replicates in different units lie in one row or one column.
+        compared: `batch`, or `plate` where the pattern's replicates lie in one batch or plates were asked for.
         null: Places of non-replicate wells drawn with the same pattern, sets × replicates.
         matched_null: The same with all wells of a set at one row and column; empty where there are too few.
     """
@@ -40,6 +41,7 @@ class ReplicatePattern:
     metabolites: np.ndarray
     members: np.ndarray
     shares_position: np.ndarray
+    compared: Literal[batch, plate]
     null: np.ndarray
     matched_null: np.ndarray
 
@@ -60,7 +62,8 @@ def replicate_design(
 
     Args:
         metadata: The usable treated wells: `batch, plate, row, column, metabolite`.
-        unit: What a replicate pair must differ in.
+        unit: What a replicate pair must differ in. `auto`: the batch; the plate for metabolites that lie in one batch,
+            whose nulls are drawn in that batch.
         draws: Null sets drawn a pattern; sets drawn twice count once.
         minimum_matched_sets: Position-matched sets below which there is no position-matched null.
         seed: Of the draws. They follow the order of the rows.
@@ -69,44 +72,59 @@ def replicate_design(
     row, _ = pd.factorize(metadata["row"].astype(str), sort=True)
     column, _ = pd.factorize(metadata["column"].astype(str), sort=True)
     position = row * (column.max(initial=0) + 1) + column
-    unit_names = metadata["batch"].astype(str)
-    if unit == "plate":
-        unit_names = unit_names + " " + metadata["plate"].astype(str)
-    unit_code, _ = pd.factorize(unit_names, sort=True)
-    wells = TreatedWells(metabolite, unit_code, row, column, position)
+    batch_names = metadata["batch"].astype(str)
+    batch_code, _ = pd.factorize(batch_names, sort=True)
+    plate_code, _ = pd.factorize(batch_names + " " + metadata["plate"].astype(str), sort=True)
+    by_batch = TreatedWells(metabolite, batch_code, row, column, position)
+    by_plate = TreatedWells(metabolite, plate_code, row, column, position)
+    wells = by_plate if unit == "plate" else by_batch
 
-    order = np.lexsort((unit_code, metabolite))
+    order = np.lexsort((wells.unit, metabolite))
     members_of = np.split(order, np.flatnonzero(np.diff(metabolite[order])) + 1) if len(order) else []
     grouped: dict[tuple[int, ...], list[np.ndarray]] = {}
+    within: dict[tuple[int, tuple[int, ...]], list[np.ndarray]] = {}
     for members in members_of:
-        slots = unit_code[members]
+        slots = wells.unit[members]
         if unit == "plate":
             members, slots = _plates_as_equals(members, slots)
+        elif unit == "auto" and len(set(slots)) == 1:
+            members, slots = _plates_as_equals(members, plate_code[members])
+            within.setdefault((int(batch_code[members[0]]), tuple(slots.tolist())), []).append(members)
+            continue
         grouped.setdefault(tuple(slots.tolist()), []).append(members)
     generator = np.random.default_rng(seed)
-    patterns = []
-    for key in sorted(grouped):
-        slots, members = np.array(key), np.stack(grouped[key])
-        if len(set(key)) < 2:
-            continue
-        # Plates number too many for a null of each pair of them, so any plate may stand for any other.
-        candidates = [
-            np.arange(len(metadata)) if unit == "plate" else np.flatnonzero(unit_code == slot)
-            for slot in slots
-        ]
+
+    def pattern(
+        slots: np.ndarray, members: np.ndarray, candidates: list[np.ndarray], wells: TreatedWells
+    ) -> ReplicatePattern:
         matched_null = _draw_matched_sets(slots, candidates, wells, draws, generator)
         if len(matched_null) < minimum_matched_sets:
             matched_null = matched_null[:0]
-        patterns.append(
-            ReplicatePattern(
-                slots=slots,
-                metabolites=metabolite[members[:, 0]],
-                members=members,
-                shares_position=_shares_position(slots, members, wells),
-                null=_draw_sets(slots, candidates, wells, draws, generator),
-                matched_null=matched_null,
-            )
+        return ReplicatePattern(
+            slots=slots,
+            metabolites=metabolite[members[:, 0]],
+            members=members,
+            shares_position=_shares_position(slots, members, wells),
+            compared="plate" if wells is by_plate else "batch",
+            null=_draw_sets(slots, candidates, wells, draws, generator),
+            matched_null=matched_null,
         )
+
+    patterns = []
+    for key in sorted(grouped):
+        if len(set(key)) > 1:
+            slots = np.array(key)
+            # Plates number too many for a null of each pair of them, so any plate may stand for any other.
+            candidates = [
+                np.arange(len(metadata)) if unit == "plate" else np.flatnonzero(batch_code == slot)
+                for slot in slots
+            ]
+            patterns.append(pattern(slots, np.stack(grouped[key]), candidates, wells))
+    for batch, key in sorted(within):
+        if len(set(key)) > 1:
+            in_batch = np.flatnonzero(batch_code == batch)
+            members = np.stack(within[batch, key])
+            patterns.append(pattern(np.array(key), members, [in_batch] * len(key), by_plate))
     return ReplicateDesign(np.asarray(names), wells, tuple(patterns))
 
 

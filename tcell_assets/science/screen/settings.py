@@ -7,7 +7,7 @@ from typing import Literal
 
 from tcell_assets.settings import Settings, seed, setting
 
-ReplicateUnit = Literal["batch", "plate"]
+ReplicateUnit = Literal["auto", "batch", "plate"]
 ReferenceScope = Literal["screen", "batch", "plate", "plate_shrunk"]
 
 
@@ -43,15 +43,18 @@ class HitRule(Settings):
         at_least=1,
     )
     replicate_unit: ReplicateUnit = setting(
-        "batch",
-        "what replicates must differ in to be compared; plate serves a screen of one batch, at the price that an "
-        "effect of the batch itself is taken for agreement",
+        "auto",
+        "what replicates must differ in to be compared; auto takes the batch, and the plate for metabolites whose "
+        "replicates all lie in one batch, at the price that an effect of the batch itself is taken for agreement",
     )
     # On simulated screens of 73 active among 364 metabolites (1 000 genes, 5 seeds) 1, 2, 3 and 5 rounds found 51, 81,
     # 90 and 90 % of the strong effects at a false-discovery proportion of 0.01, 0.03, 0.05 and 0.08. Two: a false hit
     # costs more than a missed one.
     null_rounds: int = setting(
-        2, "rounds of the call; later ones leave called metabolites out of the null", at_least=1
+        2,
+        "rounds of the call on one feature set; later ones leave called metabolites out of the null. Several sets "
+        "together take one round more",
+        at_least=1,
     )
     principal_components: int = setting(20, "components of expression beside the latent", at_least=1)
     seed: int = seed("of the null draws and the folds of the direction")
