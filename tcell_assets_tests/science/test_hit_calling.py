@@ -190,14 +190,14 @@ def test_fewer_than_two_usable_replicates_are_inconclusive() -> None:
     assert calls["reason"]["m0_0_1"] == "1 usable replicate: agreement needs at least 2"
 
 
-def test_replicates_within_one_batch_are_inconclusive() -> None:
+def test_replicates_within_one_plate_are_inconclusive() -> None:
     wells = screen_layout()
     wells.loc[wells["well_id"] == "tc2_P0_A2", "metabolite"] = "m0_0_2"
     wells.loc[wells["well_id"] == "tc1_P0_A3", "metabolite"] = "m0_0_1"
     features = noise_features(wells)
     calls = call_hits(features, features, wells, rule=QUICK).set_index("metabolite")
     assert calls["hit_class"]["m0_0_1"] == "inconclusive"
-    assert "lie in one batch" in calls["reason"]["m0_0_1"]
+    assert "lie in one plate" in calls["reason"]["m0_0_1"]
 
 
 def test_a_screen_of_one_batch_can_be_called_across_plates() -> None:

@@ -41,7 +41,7 @@ class ReplicatePattern:
     metabolites: np.ndarray
     members: np.ndarray
     shares_position: np.ndarray
-    compared: Literal[batch, plate]
+    compared: str
     null: np.ndarray
     matched_null: np.ndarray
 
