@@ -1,7 +1,7 @@
-"""Recall and false discoveries of the hit rule on screens with known hits: the combined evidence beside one feature set.
+"""Recall and false discoveries on screens with known hits: the combined evidence beside one feature set.
 
-`python -m benchmarks.hit_recall [truth …] [--seeds FIRST COUNT] [--draws N]` prints a line a truth. The choices behind the
-combined evidence (feature sets, cut-off, rounds) were made on seeds below 100; seeds from 100 on judge them.
+`python -m benchmarks.hit_recall [truth …] [--seeds FIRST COUNT] [--draws N]` prints a line a truth. The choices behind
+the combined evidence (feature sets, cut-off, rounds) were made on seeds below 100; seeds from 100 on judge them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,13 @@ import pytest
 from scipy import stats
 
 from tcell_assets.science.plates.position import adjust_for_position
-from tcell_assets.science.screen.hit_calling import HIT_CLASSES, HitRule, call_hits
+from tcell_assets.science.screen.hit_calling import (
+    HIT_CLASSES,
+    FeatureSet,
+    HitRule,
+    call_combined_hits,
+    call_hits,
+)
 from tcell_assets.science.screen.principal_components import principal_component_features
 from tcell_assets.science.simulation.screen_simulation import (
     PresetName,
@@ -278,6 +284,79 @@ def test_the_same_seed_gives_the_same_calls() -> None:
     features = noise_features(wells)
     once, again = (call_hits(features, features, wells, rule=QUICK) for _ in range(2))
     pd.testing.assert_frame_equal(once, again)
+
+
+def test_plates_of_one_batch_are_compared_with_a_caveat() -> None:
+    wells = screen_layout(batches=1)
+    wells["metabolite"] = ["DMSO" if dmso else f"m{n % 88}" for n, dmso in enumerate(wells["is_dmso"])]
+    chosen = ["m5", "m6", "m7"]
+    features = with_effect(noise_features(wells), wells, chosen, 8.0)
+    calls = call_hits(features, features, wells, rule=QUICK).set_index("metabolite")
+    assert set(calls.loc[chosen, "hit_class"]) == {"active_other"} | set(calls.loc[chosen, "hit_class"])
+    assert calls.loc[chosen, "hit_class"].isin(HIT_CLASSES).all()
+    assert calls.loc[chosen, "reason"].str.contains("effect of the batch itself is not excluded").all()
+    assert set(calls["replicate_unit"].dropna()) == {"plate"}
+
+
+def test_doses_of_a_metabolite_are_no_replicates_of_each_other_and_their_compound_is_summed_up() -> None:
+    wells = screen_layout()
+    wells["condition"] = wells["metabolite"]
+    wells["compound"] = wells["metabolite"]
+    # Two conditions of one compound, each once in either batch.
+    for well, dose in (("A2", "1 µM"), ("A3", "10 µM")):
+        chosen = wells["well_id"].isin([f"tc1_P0_{well}", f"tc2_P0_{well}"])
+        wells.loc[chosen, ["metabolite", "compound"]] = "aspirin"
+        wells.loc[chosen, "condition"] = f"aspirin {dose}"
+    features = noise_features(wells)
+    features.loc[wells["condition"] == "aspirin 10 µM", "z_00"] += 8.0
+    calls = call_hits(features, features, wells, rule=QUICK).set_index("condition")
+    assert calls.loc["aspirin 10 µM", "hit_class"] in HIT_CLASSES
+    assert calls.loc["aspirin 1 µM", "hit_class"] == "inactive"
+    assert calls.loc["aspirin 1 µM", "n_replicates"] == 2
+    assert set(calls.loc[["aspirin 1 µM", "aspirin 10 µM"], "n_conditions"]) == {2}
+    assert calls.loc["aspirin 1 µM", "q_compound"] < 0.1
+
+
+def test_untreated_and_empty_wells_are_not_tested() -> None:
+    wells = screen_layout()
+    wells["well_type"] = np.where(wells["is_dmso"], "vehicle_control", "sample")
+    wells.loc[wells["metabolite"] == "m0_0_1", "well_type"] = "untreated"
+    wells.loc[wells["metabolite"] == "m0_0_2", "well_type"] = "empty"
+    features = noise_features(wells)
+    calls = call_hits(features, features, wells, rule=QUICK)
+    assert not {"m0_0_1", "m0_0_2"} & set(calls["metabolite"])
+
+
+def test_a_hit_that_rests_on_one_feature_set_alone_says_so() -> None:
+    wells = screen_layout()
+    silent = noise_features(wells, seed=1)
+    telling = with_effect(noise_features(wells, seed=2), wells, ["m1_2_3"], 12.0)
+    sets = {"components_20": FeatureSet(silent, silent), "latent": FeatureSet(telling, telling)}
+    call = call_combined_hits(sets, wells, rule=QUICK).set_index("metabolite").loc["m1_2_3"]
+    assert call["hit_class"] in HIT_CLASSES
+    assert call["p_latent"] < 0.001 < call["p_components_20"]
+    assert "it rests on the model's latent alone" in call["reason"]
+
+
+def test_one_feature_set_gives_what_it_gives_by_itself() -> None:
+    wells = screen_layout()
+    features = with_effect(noise_features(wells), wells, ["m1_2_3", "m0_1_1"], 5.0)
+    alone = call_hits(features, features, wells, rule=QUICK)
+    together = call_combined_hits({"components_20": FeatureSet(features, features)}, wells, rule=QUICK)
+    pd.testing.assert_frame_equal(alone, together[alone.columns])
+
+
+def test_learnt_axes_are_weighed_by_the_other_metabolites_alone() -> None:
+    wells = screen_layout()
+    features = noise_features(wells)
+    moved = with_effect(features, wells, ["m1_2_3"], 1000.0)
+    sets = [{"learnt": FeatureSet(table, is_learnt=True)} for table in (features, moved)]
+    before, after = (
+        call_combined_hits(one, wells, rule=QUICK).set_index("metabolite")["p_replicate"] for one in sets
+    )
+    # An effect of its own cannot raise the weight of its axis for the metabolite itself: in noise no axis counts.
+    assert after["m1_2_3"] > 0.001
+    assert np.isfinite(before).all()
 
 
 def test_a_feature_that_is_not_finite_names_the_well() -> None:

@@ -134,11 +134,11 @@ def call_combined_hits(
     metadata, allowed = _treated_wells(wells, usable)
     design = replicate_design(metadata, rule.replicate_unit, rule.draws, rule.minimum_matched_sets, rule.seed)
     displaced = {
-        name: _displacements(features.adjusted, wells, allowed, metadata, f"adjusted features {name}")
+        name: _displacements(features.adjusted, wells, allowed, metadata, _label("adjusted", name))
         for name, features in feature_sets.items()
     }
     before = {
-        name: _displacements(features.unadjusted, wells, allowed, metadata, f"unadjusted features {name}")
+        name: _displacements(features.unadjusted, wells, allowed, metadata, _label("unadjusted", name))
         for name, features in feature_sets.items()
         if features.unadjusted is not None
     }
@@ -166,6 +166,10 @@ def call_combined_hits(
     calls["hit_class"] = [name for name, _ in described]
     calls["reason"] = [reason for _, reason in described]
     return _ranked(calls)
+
+
+def _label(which: str, feature_set: str) -> str:
+    return f"{which} features" + ("" if feature_set == ONLY_SET else f" {feature_set}")
 
 
 def _treated_wells(wells: pd.DataFrame, usable: pd.Series | None) -> tuple[pd.DataFrame, pd.Series]:

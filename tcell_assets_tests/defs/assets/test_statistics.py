@@ -66,11 +66,11 @@ def wells_of(platform: Platform, asset: str) -> pd.DataFrame:
     return pd.concat([lake.read(asset, batch) for batch in lake.batches(asset)]).set_index("well_id")
 
 
-def test_every_metabolite_is_called_in_both_feature_spaces_with_a_reason(screened: Platform) -> None:
+def test_every_metabolite_is_called_in_every_feature_space_with_a_reason(screened: Platform) -> None:
     calls = screened.storage.lake().read("hit_calls")
     metadata = wells_of(screened, "well_metadata")
     treated = set(metadata.loc[~metadata["is_dmso"], "metabolite"])
-    for space in ("latent", "expression"):
+    for space in ("combined", "latent", "expression"):
         assert set(calls.loc[calls["feature_space"] == space, "metabolite"]) == treated
     assert (calls["reason"].str.len() > 20).all()
 
@@ -101,13 +101,28 @@ def test_the_replicate_statistic_is_the_product_of_both_batches_displacements_fr
         assert compared > 50
 
 
-def test_metabolites_are_ranked_as_they_are_called_in_the_latent(screened: Platform) -> None:
+def test_metabolites_are_ranked_as_they_are_called_by_the_combined_evidence(screened: Platform) -> None:
     lake = screened.storage.lake()
-    calls = lake.read("hit_calls").set_index(["feature_space", "metabolite"]).loc["latent"]
+    calls = lake.read("hit_calls").set_index(["feature_space", "metabolite"]).loc["combined"]
     scores = lake.read("metabolite_scores").set_index("metabolite")
     assert scores["rank"].to_dict() == calls["rank"].to_dict()
     assert scores["hit_class"].to_dict() == calls["hit_class"].to_dict()
     assert set(scores["ranked_by"]) == {"hit_calls"}
+
+
+def test_the_combined_p_is_the_cauchy_combination_of_the_feature_sets_that_stand_beside_it(
+    screened: Platform,
+) -> None:
+    calls = (
+        screened.storage.lake().read("hit_calls").set_index(["feature_space", "metabolite"]).loc["combined"]
+    )
+    sets = [name for name in calls if name.startswith(("p_components", "p_robust", "p_learnt", "p_latent"))]
+    known = calls.dropna(subset=sets)
+    assert len(sets) == 7
+    assert len(known) > 50
+    mean = np.tan((0.5 - np.minimum(known[sets].to_numpy(), 0.999)) * np.pi).mean(axis=1)
+    # The distribution function of the Cauchy distribution by hand.
+    np.testing.assert_allclose(known["p_replicate"], 0.5 - np.arctan(mean) / np.pi, rtol=1e-9)
 
 
 def test_a_screen_of_one_batch_calls_nothing_and_says_why(single: Platform) -> None:
