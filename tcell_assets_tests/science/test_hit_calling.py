@@ -292,7 +292,6 @@ def test_plates_of_one_batch_are_compared_with_a_caveat() -> None:
     chosen = ["m5", "m6", "m7"]
     features = with_effect(noise_features(wells), wells, chosen, 8.0)
     calls = call_hits(features, features, wells, rule=QUICK).set_index("metabolite")
-    assert set(calls.loc[chosen, "hit_class"]) == {"active_other"} | set(calls.loc[chosen, "hit_class"])
     assert calls.loc[chosen, "hit_class"].isin(HIT_CLASSES).all()
     assert calls.loc[chosen, "reason"].str.contains("effect of the batch itself is not excluded").all()
     assert set(calls["replicate_unit"].dropna()) == {"plate"}
@@ -304,17 +303,17 @@ def test_doses_of_a_metabolite_are_no_replicates_of_each_other_and_their_compoun
     wells["compound"] = wells["metabolite"]
     # Two conditions of one compound, each once in either batch.
     for well, dose in (("A2", "1 µM"), ("A3", "10 µM")):
-        chosen = wells["well_id"].isin([f"tc1_P0_{well}", f"tc2_P0_{well}"])
-        wells.loc[chosen, ["metabolite", "compound"]] = "aspirin"
-        wells.loc[chosen, "condition"] = f"aspirin {dose}"
+        lies = wells["well_id"].isin([f"tc1_P0_{well}", f"tc2_P0_{well}"])
+        wells.loc[lies, ["metabolite", "compound"]] = "aspirin"
+        wells.loc[lies, "condition"] = f"aspirin {dose}"
     features = noise_features(wells)
     features.loc[wells["condition"] == "aspirin 10 µM", "z_00"] += 8.0
-    calls = call_hits(features, features, wells, rule=QUICK).set_index("condition")
+    calls = call_hits(features, features, wells, rule=QUICK).set_index("metabolite")
     assert calls.loc["aspirin 10 µM", "hit_class"] in HIT_CLASSES
     assert calls.loc["aspirin 1 µM", "hit_class"] == "inactive"
     assert calls.loc["aspirin 1 µM", "n_replicates"] == 2
     assert set(calls.loc[["aspirin 1 µM", "aspirin 10 µM"], "n_conditions"]) == {2}
-    assert calls.loc["aspirin 1 µM", "q_compound"] < 0.1
+    assert calls["q_compound"]["aspirin 1 µM"] < 0.1
 
 
 def test_untreated_and_empty_wells_are_not_tested() -> None:
@@ -334,7 +333,8 @@ def test_a_hit_that_rests_on_one_feature_set_alone_says_so() -> None:
     sets = {"components_20": FeatureSet(silent, silent), "latent": FeatureSet(telling, telling)}
     call = call_combined_hits(sets, wells, rule=QUICK).set_index("metabolite").loc["m1_2_3"]
     assert call["hit_class"] in HIT_CLASSES
-    assert call["p_latent"] < 0.001 < call["p_components_20"]
+    assert float(call["p_latent"]) < 0.001
+    assert float(call["p_components_20"]) > 0.05
     assert "it rests on the model's latent alone" in call["reason"]
 
 

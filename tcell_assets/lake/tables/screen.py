@@ -136,7 +136,9 @@ HIT_CALLS = Table(
             "what replicates are compared between: batch, or plate where all lie in one batch",
             nullable=True,
         ),
-        Column("compound", "string", "what the doses of a series share; the metabolite in a screen without doses"),
+        Column(
+            "compound", "string", "what the doses of a series share; the metabolite in a screen without doses"
+        ),
         Column("n_conditions", "int32", "conditions of the compound with comparable replicates"),
         Column("p_compound", "float64", "p of all its conditions, combined", nullable=True),
         Column("q_compound", "float64", "its Benjamini–Hochberg value over compounds", nullable=True),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tcell_assets.science.conditions import compounds, conditions, is_treated
+from tcell_assets.science.conditions import compounds, conditions, contexts, is_treated
 from tcell_assets.science.screen.agreement import (
     PatternScores,
     benjamini_hochberg,
@@ -86,7 +86,7 @@ def call_hits(
         rule: Settings, by default `HitRule()`.
 
     Returns:
-        One row a condition, named `metabolite` as it is in a screen without doses or other factors, best rank first: `rank,
+        One row a condition, in the column `metabolite` (which it is in a screen without factors), best rank first: `rank,
         metabolite, hit_class, reason, n_replicates, strength,
         replicate_statistic, p_null, p_position_matched, p_replicate, q_replicate, direction,
         direction_standard_error, p_direction, q_direction, q_null, n_null, n_position_matched,
@@ -195,13 +195,17 @@ def _displacements(
             f"{name}: not finite in {some_names(set(needed.index[~finite]))}. "
             "Exclude these wells by quality control or compute their features again."
         )
-    batch_of = wells.set_index("well_id")["batch"].astype(str)
+    by_well = wells.set_index("well_id")
+    # Another cell line or time is no effect of a compound: a well meets the DMSO of its own context.
+    context = contexts(by_well).astype(str)
+    batch_of = by_well["batch"].astype(str) + context.where(context == "", " " + context)
     is_dmso = wells.set_index("well_id")["is_dmso"].astype(bool)
     centres = aligned[is_dmso & allowed].groupby(batch_of[is_dmso & allowed]).mean()
-    without = set(metadata["batch"].astype(str)) - set(centres.index)
+    own = batch_of.loc[metadata.index]
+    without = set(own) - set(centres.index)
     if without:
         raise ValueError(f"hit calling: no usable DMSO well in batch(es) {some_names(without)}.")
-    centre = centres.loc[metadata["batch"].astype(str).tolist()].to_numpy()
+    centre = centres.loc[own.tolist()].to_numpy()
     return aligned.loc[metadata.index].to_numpy() - centre
 
 
