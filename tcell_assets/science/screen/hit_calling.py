@@ -86,9 +86,8 @@ def call_hits(
         rule: Settings, by default `HitRule()`.
 
     Returns:
-        One row a condition, in the column `metabolite` (which it is in a screen without factors), best rank first: `rank,
-        metabolite, hit_class, reason, n_replicates, strength,
-        replicate_statistic, p_null, p_position_matched, p_replicate, q_replicate, direction,
+        One row a condition, named in the column `metabolite`, best rank first: `rank, metabolite, hit_class, reason,
+        n_replicates, strength, replicate_statistic, p_null, p_position_matched, p_replicate, q_replicate, direction,
         direction_standard_error, p_direction, q_direction, q_null, n_null, n_position_matched,
         replicates_share_position` and, before
         the adjustment, `replicate_statistic_unadjusted, p_null_unadjusted, q_null_unadjusted, p_replicate_unadjusted,
@@ -151,11 +150,15 @@ def call_combined_hits(
         design,
         rule,
     )
-    unadjusted = _replicate_agreement(
-        {name: plain_scores(values, design) for name, values in before.items()}, design, rule
+    unadjusted = (
+        pd.DataFrame()
+        if not before
+        else _replicate_agreement(
+            {name: plain_scores(values, design) for name, values in before.items()}, design, rule
+        )
     )
     for column in ("replicate_statistic", "p_null", "q_null", "p_replicate", "q_replicate"):
-        calls[f"{column}_unadjusted"] = unadjusted[column]
+        calls[f"{column}_unadjusted"] = unadjusted[column] if before else np.nan
     projection = _projection(next(iter(displaced.values())), metadata, design, rule)
     called = (calls["q_replicate"] < rule.level).to_numpy()
     calls = calls.join(_direction(projection, design, called))

@@ -113,10 +113,13 @@ def test_metabolites_are_ranked_as_they_are_called_by_the_combined_evidence(scre
 def test_the_combined_p_is_the_cauchy_combination_of_the_feature_sets_that_stand_beside_it(
     screened: Platform,
 ) -> None:
-    calls = (
-        screened.storage.lake().read("hit_calls").set_index(["feature_space", "metabolite"]).loc["combined"]
-    )
-    sets = [name for name in calls if name.startswith(("p_components", "p_robust", "p_learnt", "p_latent"))]
+    calls = screened.storage.lake().read("hit_calls")
+    calls = calls[calls["feature_space"] == "combined"]
+    sets = [
+        str(name)
+        for name in calls
+        if str(name).startswith(("p_components", "p_robust", "p_learnt", "p_latent"))
+    ]
     known = calls.dropna(subset=sets)
     assert len(sets) == 7
     assert len(known) > 50
