@@ -65,3 +65,13 @@ def test_a_constant_added_per_plate_and_the_order_of_wells_change_no_correlation
 def test_one_plate_in_each_batch_gives_no_verdict_and_no_suspicion() -> None:
     screen = simulate_screen(SimulationSettings(preset="confounded", n_genes=24, n_plates=1))
     assert flagged(screen.wells.set_index("well_id")[["tscore"]], screen.wells) == []
+
+
+def test_two_plates_a_batch_with_replicates_at_the_same_well_raise_no_suspicion() -> None:
+    screen = simulate_screen(SimulationSettings(preset="confounded", n_genes=48, n_plates=2))
+    scores = screen.wells.set_index("well_id")[["tscore", "cytotrace", "pseudotime"]]
+    similarity = plate_similarity(scores, screen.wells)
+    named = similarity.set_index(["plate_a", "plate_b"])["same_treatment"]
+    assert named["tc1_A1", "tc2_A1"] == 1.0
+    assert named["tc1_A1", "tc2_A2"] < 0.1
+    assert suspected_swaps(similarity) == []

@@ -127,10 +127,17 @@ PLATE_SIMILARITY = Table(
         Column("batch_b", "string", "batch of plate_b"),
         Column("n_wells", "int32", "positions in common"),
         Column("correlation", "float64", "median over variables of Pearson's r", nullable=True),
+        Column(
+            "same_treatment",
+            "float64",
+            "share of common wells with the same treatment in both; plates that share most are no witnesses of a swap",
+            nullable=True,
+        ),
         Column("is_suspected_swap", "bool", "the two plates look exchanged between their batches"),
     ),
     key=("plate_a", "plate_b"),
     partitioned=False,
+    code_version="2",
 )
 
 ADJUSTED_EXPRESSION = Table(

@@ -8,7 +8,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from tcell_assets.science.conditions import conditions, is_treated
 from tcell_assets.science.well_join import rows_for_wells
+
+PAIR_COLUMNS = ("plate_a", "plate_b", "batch_a", "batch_b", "n_wells", "correlation", "same_treatment")
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,20 @@ class SwapThresholds:
 
     Attributes:
         margin: each plate's median correlation must be this much higher to the other's batch than to its own.
+        margin_apart: the same where each suspect is nearer to every plate of the other's batch than to any of its own.
         minimum_correlation: each plate's median correlation to the other's batch must reach this; where plate maps
             share no pattern, correlations cannot tell batches apart.
+        fewest_plates: a batch with fewer plates is not judged: of two plates, none tells which one is foreign.
+        same_treatment: plates that share more than this part of their treatments, well by well, are not compared:
+            they resemble each other whatever batch they are from.
         fewest_common_wells: two maps are compared over at least this many common positions.
     """
 
     margin: float = 0.15
+    margin_apart: float = 0.04
     minimum_correlation: float = 0.3
+    fewest_plates: int = 3
+    same_treatment: float = 0.5
     fewest_common_wells: int = 10
 
 
@@ -52,20 +62,21 @@ def plate_similarity(
 
     Args:
         values: one numeric column per variable whose maps are compared, index `well_id`.
-        wells: `well_id, batch, plate, row, column` of at least these wells.
+        wells: `well_id, batch, plate, row, column` of at least these wells and, where known, `metabolite`.
         thresholds: `SwapThresholds()` by default.
 
     Returns:
         One row per pair of plates: `plate_a, plate_b` (as `<batch>_<plate>`), `batch_a, batch_b`, `n_wells` in common,
         `correlation`: the median over variables of Pearson's r, missing where it cannot be computed. No row where
-        there is no variable or no well.
+        there is no variable or no well. `same_treatment` is the share of the common wells that hold the same
+        treatment, DMSO left out; missing where no treatment is known.
 
     Raises:
         ValueError: a well has no row in `wells`.
     """
     thresholds = thresholds or SwapThresholds()
     if values.empty:
-        return pd.DataFrame(columns=["plate_a", "plate_b", "batch_a", "batch_b", "n_wells", "correlation"])
+        return pd.DataFrame(columns=[*PAIR_COLUMNS])
     layout = rows_for_wells(wells, values.index, "wells")
     plate = layout["batch"] + "_" + layout["plate"]
     batch_of = dict(zip(plate, layout["batch"], strict=True))
@@ -93,8 +104,27 @@ def plate_similarity(
                 "correlation": float(np.median(known)) if known else np.nan,
             }
         )
-    columns = ["plate_a", "plate_b", "batch_a", "batch_b", "n_wells", "correlation"]
-    return pd.DataFrame(rows, columns=columns)
+    pairs = pd.DataFrame(rows, columns=[*PAIR_COLUMNS])
+    return pairs.assign(same_treatment=_same_treatment(pairs, layout.assign(plate=plate)))
+
+
+def _same_treatment(pairs: pd.DataFrame, layout: pd.DataFrame) -> list[float]:
+    """Share of each pair's common wells with one treatment in both, DMSO left out."""
+    if "metabolite" not in layout:
+        return [np.nan] * len(pairs)
+    treated = layout[is_treated(layout)] if "is_dmso" in layout else layout
+    treatments = treated.assign(treatment=conditions(treated).astype(str)).pivot(
+        index=["row", "column"], columns="plate", values="treatment"
+    )
+    shares = []
+    for pair in pairs.itertuples():
+        if not {pair.plate_a, pair.plate_b} <= set(treatments.columns):
+            shares.append(np.nan)
+            continue
+        both = treatments[[pair.plate_a, pair.plate_b]].dropna()
+        same = both[pair.plate_a] == both[pair.plate_b]
+        shares.append(float(same.mean()) if len(both) else np.nan)
+    return shares
 
 
 def suspected_swaps(
@@ -107,39 +137,48 @@ def suspected_swaps(
         thresholds: `SwapThresholds()` by default.
 
     Returns:
-        The suspected pairs, ordered by name. None where a batch has fewer than 2 plates.
+        The suspected pairs, ordered by name. None where a batch has fewer than 3 plates. Plates of the same treatments
+        are no witnesses: each suspect is judged against plates of other treatments.
     """
     thresholds = thresholds or SwapThresholds()
-    forward = similarity[["plate_a", "plate_b", "batch_a", "batch_b", "correlation"]]
+    witnesses = similarity
+    if "same_treatment" in similarity:
+        witnesses = similarity[~(similarity["same_treatment"] > thresholds.same_treatment)]
+    forward = witnesses[["plate_a", "plate_b", "batch_a", "batch_b", "correlation"]]
     backward = forward.rename(
         columns={"plate_a": "plate_b", "plate_b": "plate_a", "batch_a": "batch_b", "batch_b": "batch_a"}
     )
     both_ways = pd.concat([forward, backward], ignore_index=True)
 
-    def median_correlation(plate: str, batch: str, without: str) -> float:
+    def correlations(plate: str, batch: str, without: str) -> pd.Series:
         chosen = (
             (both_ways["plate_a"] == plate)
             & (both_ways["batch_b"] == batch)
             & (both_ways["plate_b"] != without)
         )
-        return float(both_ways.loc[chosen, "correlation"].median())
+        return both_ways.loc[chosen, "correlation"]
 
+    named = pd.concat(
+        [similarity[[f"plate_{side}", f"batch_{side}"]].set_axis(["plate", "batch"], axis=1) for side in "ab"]
+    ).drop_duplicates()
+    plates_in = named["batch"].value_counts()
     suspects = []
     across = similarity[similarity["batch_a"] != similarity["batch_b"]]
     for pair in across.sort_values(["plate_a", "plate_b"]).itertuples():
         first, second = str(pair.plate_a), str(pair.plate_b)
         batches = str(pair.batch_a), str(pair.batch_b)
-        own = (
-            median_correlation(first, batches[0], without=second),
-            median_correlation(second, batches[1], without=first),
-        )
-        other = (
-            median_correlation(first, batches[1], without=second),
-            median_correlation(second, batches[0], without=first),
-        )
+        if min(plates_in[batch] for batch in batches) < thresholds.fewest_plates:
+            continue
+        to_own = correlations(first, batches[0], second), correlations(second, batches[1], first)
+        to_other = correlations(first, batches[1], second), correlations(second, batches[0], first)
+        own = float(to_own[0].median()), float(to_own[1].median())
+        other = float(to_other[0].median()), float(to_other[1].median())
+        # Where every plate of the other batch is nearer than every one of its own, a smaller margin tells as much.
+        is_apart = all(to_other[plate].min() > to_own[plate].max() for plate in (0, 1))
+        margin = thresholds.margin_apart if is_apart else thresholds.margin
         # A comparison with a missing correlation is false, so an unjudgeable pair is never suspected.
         if all(
-            other[plate] - own[plate] > thresholds.margin and other[plate] >= thresholds.minimum_correlation
+            other[plate] - own[plate] > margin and other[plate] >= thresholds.minimum_correlation
             for plate in (0, 1)
         ):
             suspects.append(
