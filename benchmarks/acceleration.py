@@ -98,8 +98,7 @@ def _training(genes: int, batch_size: int, compute: Compute, device: torch.devic
         with torch.autocast(device.type, torch.bfloat16, enabled=compute.precision == "bf16"):
             output = forward(expression)
         # The engine's own loss costs as little as this one.
-        heads = (output.scores, output.is_activated, output.activation_score)
-        return torch.stack([head.square().mean() for head in heads]).sum()
+        return output.stacked().square().mean(dim=0).sum()
 
     return _Training(network, optimizer, loss)
 

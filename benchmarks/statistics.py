@@ -32,7 +32,7 @@ from tcell_assets.science.evaluation.transformer_rung import transformer_rung
 from tcell_assets.science.model.attribution import integrated_gradients
 from tcell_assets.science.model.compute import resolve_compute
 from tcell_assets.science.model.scoring import score_wells
-from tcell_assets.science.model.settings import TARGETS, settings_for_preset
+from tcell_assets.science.model.settings import settings_for_preset
 from tcell_assets.science.model.trained_model import TrainedModel
 from tcell_assets.science.model.training import TrainingData, train
 from tcell_assets.science.plates.position import adjust_for_position
@@ -48,6 +48,7 @@ from tcell_assets.science.simulation.screen_simulation import (
     SimulationSettings,
     simulate_screen,
 )
+from tcell_assets.targets import TARGETS, names_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "statistics"
 GENES = 128
@@ -67,7 +68,8 @@ def screen_of(preset: PresetName) -> SimulatedScreen:
 def model_of(preset: PresetName) -> TrainedModel:
     screen = screen_of(preset)
     wells = screen.wells.copy()
-    wells[list(TARGETS)] = wells[list(TARGETS)].astype("float64")
+    names = names_of(TARGETS)
+    wells[names] = wells[names].astype("float64")
     data = TrainingData(screen.vst.to_numpy(np.float32), tuple(screen.vst.columns), wells, {})
     return train(data, NETWORK, resolve_compute())
 

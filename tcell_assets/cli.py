@@ -36,6 +36,7 @@ COMMANDS = {
     "screen": ("jobs", "Sum up metabolites and genes over all scored batches."),
     "simulate": ("simulate", "Write a simulated screen, with its truth, into a landing zone."),
     "status": ("status", "Say of every batch whether it is current, and the next step where not."),
+    "targets": ("targets", "List the targets, those of your own declaration among them."),
     "train": ("jobs", "Train a model on every ingested batch that has targets."),
     "ui": ("ui", "Open the Dagster UI with its daemon on this machine."),
 }

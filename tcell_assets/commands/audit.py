@@ -68,14 +68,13 @@ def audit_screen(wells: pd.DataFrame, landed: list[LandedBatch]) -> dict[str, An
         `batches`, verdict and position of each where there are several; `not_judged`, what could not be and why;
         `swap_suspects`; `design`.
     """
-    from tcell_assets.science.plates.audit_variables import audited_targets
+    from tcell_assets.science.plates.audit_variables import audited_targets, scores_and_labels
     from tcell_assets.science.plates.design_audit import audit_design
     from tcell_assets.science.plates.plate_similarity import plate_similarity, suspected_swaps
     from tcell_assets.science.plates.position import position_audit, worst_verdict
 
     targets = audited_targets(wells)
-    labels = targets[[name for name in targets if name == "is_activated"]].dropna().astype(bool)
-    scores = targets.drop(columns=labels.columns).astype("float64")
+    scores, labels = scores_and_labels(targets)
     of_batch = {batch.name: _batch_position(batch) for batch in landed}
     is_one = wells["batch"].nunique() == 1 and len(of_batch) == 1
     audits = [*of_batch.values()] if is_one else [position_audit(targets, wells), *of_batch.values()]

@@ -9,11 +9,12 @@ from urllib.parse import quote
 
 import dagster as dg
 
-from tcell_assets.lake.column_lineage import COLUMN_SOURCES
+from tcell_assets.lake.column_lineage import column_sources
 from tcell_assets.lake.schema import Table
 from tcell_assets.lake.stages import Stage
 from tcell_assets.lake.store import content_hash
 from tcell_assets.lake.tables import TABLES
+from tcell_assets.targets import Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 def column_lineage(asset: str) -> dict[str, Any]:
     """Return the metadata that names the columns a table's columns are made from, empty where none is known."""
-    sources = COLUMN_SOURCES.get(asset)
+    sources = column_sources().get(asset)
     if not sources:
         return {}
     return {
@@ -100,15 +101,21 @@ def table_result(
     model_version: str | None = None,
     training_batches: Mapping[str, str] | None = None,
     check_results: Sequence[dg.AssetCheckResult] = (),
+    targets: Sequence[Target] | None = None,
 ) -> dg.MaterializeResult[pa.Table]:
     """Return the result of a table asset: its Arrow table, data version and what the UI shows of it.
 
-    The data version is the content hash, so that an identical rerun does not mark everything downstream stale.
+    The data version is the content hash, so that an identical rerun does not mark everything downstream stale. Columns
+    are those of the installation's targets, or of the targets given, as of a model whose targets are declared no more;
+    those of a target that the frame says nothing of stay empty.
 
     Raises:
         SchemaError: The frame does not fit the table.
     """
-    table = TABLES[asset].to_arrow(frame)
+    schema = TABLES[asset]
+    if targets is not None:
+        schema = schema.of_targets(targets)
+    table = schema.to_arrow(schema.with_absent_targets(frame))
     version = content_hash(table)
     shown: dict[str, Any] = {
         "dagster/row_count": table.num_rows,

@@ -20,6 +20,7 @@ from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets.science.figures import loss_curve
 from tcell_assets.science.model.trained_model import LAST_WEIGHTS, WEIGHTS, TrainedModel
 from tcell_assets.system.files import write_atomically
+from tcell_assets.targets import Target, by_term, known_targets, labels, published_targets
 
 # The published file's name is misspelt; its users' scripts open it by that name.
 WELL_SCORES = ("well_activation_socres.csv", "well_activation_scores.csv")
@@ -79,7 +80,9 @@ def write_published_outputs(
 
 
 def _wells(lake: Lake, asset: str, batches: Sequence[str], well_order: Sequence[str]) -> pd.DataFrame:
-    rows = pa.concat_tables([lake.read_arrow(asset, batch) for batch in batches]).to_pandas()
+    tables = [lake.read_arrow(asset, batch) for batch in batches]
+    # Batches may hold columns of targets that are declared no more.
+    rows = pa.concat_tables(tables, promote_options="default").to_pandas()
     return rows.set_index("well_id").loc[list(well_order)].reset_index()
 
 
@@ -99,25 +102,32 @@ def _metabolite_scores(well_scores: pd.DataFrame) -> pd.DataFrame:
 
 def _prediction_results(predictions: pd.DataFrame, latents: pd.DataFrame) -> pd.DataFrame:
     vectors = latents[list(LATENT_COLUMNS)].to_numpy(dtype=np.float64)
-    return pd.DataFrame(
-        {
-            "well_id": predictions["well_id"],
-            "metabolite": predictions["metabolite"],
-            "label_cls": predictions["is_activated"].astype("Int64"),
-            "Tscore_z": predictions["tscore"],
-            "CytoTRACE_z": predictions["cytotrace"],
-            "Pseudotime_z": predictions["pseudotime"],
-            "pred_Tscore": predictions["pred_tscore"],
-            "pred_CytoTRACE": predictions["pred_cytotrace"],
-            "pred_Pseudotime": predictions["pred_pseudotime"],
-            "pred_activation": predictions["pred_activation"],
-            "latent_vector": [str([float(f"{value:.7g}") for value in vector]) for vector in vectors],
-            "activation_logit": predictions["activation_logit"],
-            "activation_probability": predictions["activation_probability"],
-            "split": predictions["split"],
-            "model_version": predictions["model_version"],
-        }
+    published, beyond = published_targets(), [t for t in known_targets() if not t.is_published]
+    labelled = labels(published)
+    numbers = [target for target in published if not target.is_binary]
+    columns = {"well_id": predictions["well_id"], "metabolite": predictions["metabolite"]}
+    columns |= _known(predictions, [*labelled, *numbers])
+    columns |= {target.published_prediction: predictions[target.prediction] for target in numbers}
+    columns["latent_vector"] = pd.Series(
+        [str([float(f"{value:.7g}") for value in vector]) for vector in vectors], index=predictions.index
     )
+    for target in labelled:
+        columns |= {target.logit: predictions[target.logit]}
+        columns |= {target.published_prediction: predictions[target.prediction]}
+    columns |= {name: predictions[name] for name in ("split", "model_version")}
+    columns |= _known(predictions, beyond)
+    columns |= {name: predictions[name] for target in beyond for name in target.predictions}
+    return pd.DataFrame(columns)
+
+
+def _known(predictions: pd.DataFrame, targets: Sequence[Target]) -> dict[str, pd.Series]:
+    return {
+        target.published_column: predictions[target.name].astype("Int64")
+        if target.is_binary
+        else predictions[target.name]
+        for target in targets
+        if target.published_column
+    }
 
 
 def _gene_importance(ranking: pd.DataFrame) -> pd.DataFrame:
@@ -144,11 +154,13 @@ def _latent_scores(distances: pd.DataFrame) -> pd.DataFrame:
 
 
 def _history(history: pd.DataFrame) -> pd.DataFrame:
+    terms = list(by_term(published_targets()))
+    beyond = [term for term in by_term(known_targets()) if term not in terms and term in history]
     losses = history.pivot_table(
-        index="epoch", columns="split", values=["total", "mse", "bce", "reg"], dropna=False
+        index="epoch", columns="split", values=["total", *terms, *beyond], dropna=False
     )
     order = [("train", "total"), ("val", "total")]
-    order += [(split, loss) for split in ("train", "val") for loss in ("mse", "bce", "reg")]
+    order += [(split, loss) for split in ("train", "val") for loss in (*terms, *beyond)]
     columns = {f"{split}_{loss}": losses[loss, split] for split, loss in order}
     best = history.loc[history["is_best"], "epoch"].unique()
     return pd.DataFrame(columns).assign(is_best=lambda table: table.index.isin(best)).reset_index()

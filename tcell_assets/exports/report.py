@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.exports.hits import HIT_CALLS, calls_shown, class_of_wells
+from tcell_assets.exports.report_fields import metabolite_columns, well_fields
 from tcell_assets.exports.report_verdicts import batch_verdicts, screen_verdicts
 from tcell_assets.lake.judge import Judge
 from tcell_assets.lake.models import ModelRegistry
@@ -60,25 +61,8 @@ SECTIONS = (
     ("methods", "Methods"),
     ("dictionary", "Data dictionary"),
 )
-# What is shown of each well, in this order; a table that is not there is left out.
-WELL_FIELDS = {
-    "well_predictions": (
-        "activation_probability", "pred_tscore", "pred_cytotrace", "pred_pseudotime", "pred_activation", "split",
-    ),
-    "dmso_distances": ("euclidean", "cosine_centered"),
-    "well_metadata": (
-        "tscore", "cytotrace", "pseudotime", "activation_score", "is_activated", "batch", "plate", "row", "column",
-        "is_edge", "is_dmso", "metabolite", "cluster", "sample_type", "concentration", "condition", "compound",
-        "dose_um", "time_h", "cell_line", "donor", "context", "well_type",
-    ),
-    "well_qc": ("total_umi", "genes_seen", "rle_iqr", "dmso_correlation", "qc_pass", "qc_reason"),
-}  # fmt: skip
 HIT_COLUMNS = (
     "rank", "metabolite", "hit_class", "n_replicates", "strength", "q_replicate", "direction", "q_direction", "reason",
-)  # fmt: skip
-SCORE_COLUMNS = (
-    "rank", "metabolite", "n_wells", "mean_euclidean", "sd_euclidean", "mean_cosine_centered",
-    "mean_activation_probability", "sd_activation_probability",
 )  # fmt: skip
 EVALUATION_COLUMNS = (
     "scheme", "model", "target", "metric", "value", "low", "high", "n_wells", "replicate_leakage",
@@ -235,7 +219,7 @@ def _content(
         frames = [lake.read(asset, place, columns).assign(**_batch_column(asset, place)) for place in places]
         return pd.concat(frames, ignore_index=True)
 
-    tables = {asset: read(asset) for asset in WELL_FIELDS}
+    tables = {asset: read(asset) for asset in well_fields()}
     wells = _joined_wells(tables)
     latents = read("latent_embeddings") if wells is not None else None
     plates = read("plate_qc")
@@ -363,7 +347,7 @@ def _joined_wells(tables: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame | N
     wells = tables["well_metadata"]
     if wells is None:
         return None
-    for asset, fields in WELL_FIELDS.items():
+    for asset, fields in well_fields().items():
         table = tables[asset]
         if table is not None and asset != "well_metadata":
             new = [name for name in fields if name in table and name not in wells]
@@ -380,10 +364,11 @@ def _drawn_wells(wells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _well_data(wells: pd.DataFrame) -> dict[str, Any]:
-    described = {column.name: column.description for asset in WELL_FIELDS for column in TABLES[asset].columns}
+    shown = well_fields()
+    described = {column.name: column.description for asset in shown for column in TABLES[asset].columns}
     described[HIT_CLASS] = "class of the metabolite"
     fields = {}
-    for name in (*chain.from_iterable(WELL_FIELDS.values()), HIT_CLASS):
+    for name in (*chain.from_iterable(shown.values()), HIT_CLASS):
         if name in wells and wells[name].notna().any():
             is_number = pd.api.types.is_numeric_dtype(wells[name]) and not pd.api.types.is_bool_dtype(
                 wells[name]
@@ -488,7 +473,7 @@ def _metabolites(hits: pd.DataFrame | None, scores: pd.DataFrame | None, is_scre
         }
     if scores is not None:
         return {
-            "table": _shown(scores, TABLES["metabolite_scores"].columns, SCORE_COLUMNS),
+            "table": _shown(scores, TABLES["metabolite_scores"].columns, metabolite_columns()),
             "choices": [],
             "note": "Ranked by the mean distance to DMSO. A distance is no test: "
             + (
@@ -545,6 +530,7 @@ def _model(models: ModelRegistry, named: str | None) -> dict[str, Any] | None:
         "gene_hash": manifest["gene_hash"][:16],
         "batches": ", ".join(manifest["batch_hashes"]),
         "seed": manifest["seed"],
+        "targets": ", ".join(manifest["trained_heads"]),
         "details": json.dumps(details, indent=1),
     }
 

@@ -5,6 +5,7 @@
 | `TCELL_HOME` | the current folder if it holds `workspace.yaml`, else the project's | holds `data/` and `storage/` |
 | `TCELL_DATA` | `$TCELL_HOME/data` | landing zone, one folder a batch |
 | `TCELL_STORAGE` | `$TCELL_HOME/storage` | root of `lake/` and `models/`; a path or an object-store URL |
+| `TCELL_TARGETS` | `$TCELL_HOME/targets.yaml` | declares targets beyond the published five, where it is there |
 | `DAGSTER_HOME` | `$TCELL_HOME/storage` | Dagster's instance: run history, event log, schedules |
 | `TCELL_UMASK` | `077` | who may not read new files: `077` all others, `027` all but the group |
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tcell_assets.settings import Settings, SettingsError, declared, setting
+from tcell_assets.system.home import home_folder
 
 DEFAULT_UMASK = "077"
 
@@ -62,7 +64,7 @@ def load_configuration(environment: Mapping[str, str] = os.environ) -> Configura
     Raises:
         ConfigurationError: `TCELL_HOME` names a folder that does not exist, or an operation setting is not usable.
     """
-    home = Path(environment.get("TCELL_HOME") or _default_home()).expanduser().resolve()
+    home = home_folder(environment).resolve()
     if not home.is_dir():
         raise ConfigurationError(f"TCELL_HOME={home} is not a folder; create it or unset the variable")
     return Configuration(
@@ -108,8 +110,3 @@ def _operation_settings(environment: Mapping[str, str]) -> OperationSettings:
             f"TCELL_TIME_ZONE={settings.time_zone!r} is no time zone; name one as Europe/Berlin is"
         ) from error
     return settings
-
-
-def _default_home() -> Path:
-    here = Path.cwd()
-    return here if (here / "workspace.yaml").exists() else Path(__file__).resolve().parents[2]

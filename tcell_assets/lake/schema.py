@@ -6,10 +6,13 @@ Pandas and pyarrow are imported where they are used: they would almost double th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tcell_assets.lake.stages import Stage
+from tcell_assets.targets import TARGETS, Target, TargetError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +33,10 @@ class Column:
     nullable: bool = False
 
 
-@dataclass(frozen=True)
+ColumnsOfTargets = Callable[[Sequence[Target]], tuple[Column, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """A table of the lake, named as its asset.
 
@@ -38,17 +44,45 @@ class Table:
     screen without a model. `key` columns together identify a row.
     `gene_columns` says that one column a gene of this type follows the listed ones; those are never listed in a schema
     (thousands of them would drown the UI). `code_version` changes whenever the same input would give other values.
+    `columns_of` gives the columns where they depend on the targets; `columns` are then those of the code's own, and
+    `of_targets` those of others.
     """
 
     asset: str
     description: str
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...] = ()
+    columns_of: ColumnsOfTargets | None = None
     key: tuple[str, ...]
     made_by: Stage
     gene_columns: str | None = None
     partitioned: bool = True
     code_version: str = "1"
     needs_model: bool = False
+
+    def __post_init__(self) -> None:
+        if self.columns_of is not None and not self.columns:
+            object.__setattr__(self, "columns", self.columns_of(TARGETS))
+
+    def of_targets(self, targets: Sequence[Target]) -> Table:
+        """Return the table with the columns that these targets give it.
+
+        Raises:
+            TargetError: A target would make a column that the table has already.
+        """
+        if self.columns_of is None:
+            return self
+        columns = self.columns_of(targets)
+        twice = [name for name, count in Counter(column.name for column in columns).items() if count > 1]
+        if twice:
+            raise TargetError(
+                f"a declared target would make a second column {', '.join(twice)} of table {self.asset}; "
+                "choose another name for it"
+            )
+        return replace(self, columns=columns)
+
+    def columns_without_targets(self) -> set[str]:
+        """Return the names of the columns that it has whatever the targets are."""
+        return {column.name for column in (self.columns_of(()) if self.columns_of else self.columns)}
 
     def command(self, batch: str | None = None) -> str:
         """Return the command that makes the table anew, of one batch where one is named."""
@@ -141,6 +175,50 @@ class Table:
         """Return `frame` with every column that it lacks and that may be missing, empty."""
         absent = [column.name for column in self.columns if column.nullable and column.name not in frame]
         return frame.assign(**dict.fromkeys(absent))
+
+    def optional_columns(self) -> dict[str, pa.DataType]:
+        """Return the columns of targets that a table may lack, as it was written before the target was declared."""
+        import pyarrow as pa
+
+        fixed = self.columns_without_targets()
+        return {
+            column.name: pa.type_for_alias(column.type)
+            for column in self.columns
+            if column.nullable and column.name not in fixed
+        }
+
+    def as_of_today(self, stored: pa.Table) -> pa.Table:
+        """Return a stored table with the columns of today's targets.
+
+        Targets declared since it was written are empty; what it holds of targets that are declared no more stands last.
+
+        Raises:
+            SchemaError: Columns are missing, unknown or out of order, or have other types.
+        """
+        import pyarrow as pa
+
+        if self.columns_of is None:
+            expected = self.arrow_schema(stored.column_names)
+        else:
+            for name, arrow_type in self.optional_columns().items():
+                if name not in stored.column_names:
+                    stored = stored.append_column(name, pa.nulls(stored.num_rows, arrow_type))
+            listed = [column.name for column in self.columns]
+            former = [name for name in stored.column_names if name not in listed]
+            fields = self.arrow_schema([name for name in listed if name in stored.column_names])
+            expected = pa.schema([*fields, *(stored.schema.field(name) for name in former)])
+            stored = stored.select(expected.names)
+        # A column that may be empty by now is read from a file in which it never was.
+        if stored.schema.types != expected.types or any(
+            has.nullable and not wants.nullable for has, wants in zip(stored.schema, expected, strict=True)
+        ):
+            raise SchemaError(f"the types of its columns are not those of table {self.asset}")
+        return stored.cast(expected)
+
+    def with_absent_targets(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return `frame` with the columns of targets that it lacks, empty; others that it lacks are not made."""
+        absent = [name for name in self.optional_columns() if name not in frame]
+        return frame.assign(**dict.fromkeys(absent)) if absent else frame
 
     def _in_order(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame with the listed columns first, in their order; a frame that lacks one is returned as it is."""

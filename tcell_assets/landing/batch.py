@@ -27,6 +27,7 @@ from tcell_assets.landing.screen_file import settings_from
 from tcell_assets.landing.screen_settings import LandingSettings, ValueKind
 from tcell_assets.landing.understood import Understood, understand
 from tcell_assets.landing.wells import PlateFormat, batch_name_fault
+from tcell_assets.targets import DECLARATION, known_targets
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
         problems.add("moving files", ".", "", "files changed while they were read", mend)
         problems.raise_if_any()
     wells = wells_frame(parts.entries, parts.targets, plate_format, settings)
+    notes += [
+        f"no well has {target.name}, which {DECLARATION} declares"
+        for target in known_targets()
+        if not target.is_published and wells[target.name].isna().all()
+    ]
     expression, counts = _in_order_of(wells, parts)
     return LandedBatch(
         name=folder.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ from tcell_assets.landing.quantities import header_with_unit, is_dose_unit, time
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.tables import TextTable
 from tcell_assets.landing.well_types import are_type_words
+from tcell_assets.targets import spelling
 
 COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
     "well_id": ("wellid",),
@@ -171,15 +171,6 @@ class Columns:
     factors: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
-
-
-def spelling(name: str) -> str:
-    """A column name reduced to its lower-case letters and digits: ``Plate_ID`` → ``plateid``.
-
-    The prefix that CellProfiler's tools put before every such name plays no part: ``Metadata_Well`` → ``well``.
-    """
-    reduced = re.sub(r"[^a-z0-9]", "", name.lower())
-    return reduced.removeprefix("metadata") or reduced
 
 
 def recognise_columns(header: Sequence[str], stated: Mapping[str, str]) -> dict[str, str]:

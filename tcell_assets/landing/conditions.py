@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tcell_assets.landing.columns import HARMLESS, spelling
+from tcell_assets.landing.columns import HARMLESS
 from tcell_assets.landing.names import alike
 from tcell_assets.landing.plate_map import WellEntry
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
@@ -26,6 +26,7 @@ from tcell_assets.landing.well_types import (
     type_of_name,
     type_word,
 )
+from tcell_assets.targets import spelling
 
 # How R, Python and spreadsheets write that a cell is blank; what stands beside it says which kind of well it is.
 BLANK_NAMES = frozenset({"", "NA", "N/A", "na", "n/a", "NaN", "nan", "None", "null", "NULL", "-", "#N/A"})

@@ -17,7 +17,6 @@ from tcell_assets.landing.plate_map import WellEntry
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
 from tcell_assets.landing.quantities import HOURS, MICROMOLAR, Quantity
 from tcell_assets.landing.screen_settings import LandingSettings
-from tcell_assets.landing.targets import TARGETS
 from tcell_assets.landing.well_types import (
     EMPTY,
     POSITIVE_CONTROL,
@@ -26,6 +25,7 @@ from tcell_assets.landing.well_types import (
     VEHICLE_CONTROL,
 )
 from tcell_assets.landing.wells import PLATE_SHAPES, PlateFormat, is_edge, is_on_plate, plate_format_of
+from tcell_assets.targets import known_targets
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -41,11 +41,6 @@ WELL_COLUMNS = (
     "metabolite",
     "is_dmso",
     "cluster",
-    "tscore",
-    "cytotrace",
-    "pseudotime",
-    "is_activated",
-    "activation_score",
 )
 CONDITION_COLUMNS = (
     "condition",
@@ -185,8 +180,8 @@ def wells_frame(
         settings: Control names.
 
     Returns:
-        Columns `WELL_COLUMNS`; ``cluster`` is a nullable string, ``is_activated`` a nullable boolean, the scores
-        are float64 with NaN where unknown. Where the plate map has them, ``concentration`` (float64) and
+        Columns `WELL_COLUMNS` and a column a target; ``cluster`` is a nullable string, a label a nullable boolean, a
+        number float64 with NaN where unknown. Where the plate map has them, ``concentration`` (float64) and
         ``sample_type`` (nullable string) follow, and then `CONDITION_COLUMNS`.
     """
     frame = pd.DataFrame(
@@ -203,11 +198,11 @@ def wells_frame(
             "cluster": pd.array([entry.cluster for entry in entries], dtype="string"),
         }
     )
-    for target in TARGETS:
-        known = targets[target].reindex(frame["well_id"]).to_numpy() if target in targets else np.nan
-        frame[target] = pd.Series(known, index=frame.index, dtype=np.float64)
-    frame["is_activated"] = frame["is_activated"].astype("boolean")
-    frame = frame[list(WELL_COLUMNS)]
+    for target in known_targets():
+        name = target.name
+        known = targets[name].reindex(frame["well_id"]).to_numpy() if name in targets else np.nan
+        values = pd.Series(known, index=frame.index, dtype=np.float64)
+        frame[name] = values.astype("boolean") if target.is_binary else values
     if any(entry.concentration is not None for entry in entries):
         frame["concentration"] = np.array([entry.concentration for entry in entries], dtype=np.float64)
     sample_types = [_sample_type(entry, settings) for entry in entries]

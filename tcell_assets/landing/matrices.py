@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tcell_assets.landing.columns import spelling
 from tcell_assets.landing.gene_names import GENE_ID_HEADERS, SYMBOL_HEADERS, names_of_genes, reason_no_gene
 from tcell_assets.landing.plate_map import WellEntry
 from tcell_assets.landing.problems import ProblemCollector, listed
 from tcell_assets.landing.screen_settings import LandingSettings, ValueKind
 from tcell_assets.landing.tables import TextTable
 from tcell_assets.landing.wells import WELL_NAME, parse_plate_well, parse_well, parse_well_id
+from tcell_assets.targets import spelling
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -19,6 +19,7 @@ from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.tables import UNKNOWN, NumericTable, TextTable, read_numeric_table, read_text_table
 from tcell_assets.landing.targets import read_target, read_target_columns
 from tcell_assets.landing.wells import WellId, parse_well, parse_well_id
+from tcell_assets.targets import ACTIVATION_LABEL, LEGACY_SCORE, TARGETS
 
 EXPRESSION_FILE = "expr_mat.csv"
 WELL_FILE = "well_id.csv"
@@ -186,6 +187,7 @@ def _read_targets(
     problems: ProblemCollector,
     notes: list[str],
 ) -> dict[str, list[float]]:
+    known = {target.name: target for target in TARGETS}
     targets: dict[str, list[float]] = {}
     if SCORE_FILE in tables:
         targets |= read_target_columns(
@@ -193,15 +195,15 @@ def _read_targets(
         )
     label = columns.get(LABEL_FILE)
     if label is not None:
-        targets["is_activated"] = read_target(
-            tables[LABEL_FILE], label, "is_activated", settings.limits.max_target, problems
+        targets[ACTIVATION_LABEL] = read_target(
+            tables[LABEL_FILE], label, known[ACTIVATION_LABEL], settings.limits.max_target, problems
         )
     found = [name for name in ACTIVATION_FILES if columns.get(name) is not None]
     for name in found:
         column = columns[name]
         assert column is not None
-        values = read_target(tables[name], column, "activation_score", settings.limits.max_target, problems)
-        if not np.array_equal(values, targets.setdefault("activation_score", values), equal_nan=True):
+        values = read_target(tables[name], column, known[LEGACY_SCORE], settings.limits.max_target, problems)
+        if not np.array_equal(values, targets.setdefault(LEGACY_SCORE, values), equal_nan=True):
             mend = "Keep the one that is meant"
             problems.add("contradictions", name, "", f"differs from {found[0]}", mend)
     if not found:

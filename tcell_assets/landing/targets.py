@@ -1,39 +1,46 @@
 """The targets of wells: scores, label and legacy score, found by column name and never by position."""
 
-import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 
-from tcell_assets.landing.columns import COLUMN_SPELLINGS, recognise_columns, spelling
+from tcell_assets.landing.columns import COLUMN_SPELLINGS, recognise_columns
 from tcell_assets.landing.plate_map import read_row_wells
 from tcell_assets.landing.problems import SHOWN_PER_KIND, ProblemCollector, quoted
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.tables import UNKNOWN, TextTable, parse_number
-
-SCORES = ("tscore", "cytotrace", "pseudotime")
-TARGETS = (*SCORES, "is_activated", "activation_score")
-TARGET_SPELLINGS: dict[str, tuple[str, ...]] = {
-    "tscore": ("tscore",),
-    "cytotrace": ("cytotrace", "cytoscore", "cytotracescore"),
-    "pseudotime": ("pseudotime", "pseudotimescore"),
-    "is_activated": ("isactivated", "activated", "label", "labelcls", "labelscls"),
-    "activation_score": ("activationscore", "activationscoreold", "legacyscore"),
-}
-"""Spellings of each target, letters and digits only, lower case; a ``z`` at the end (``Tscore_z``) plays no part."""
+from tcell_assets.targets import (
+    DECLARATION,
+    Target,
+    TargetError,
+    known_targets,
+    spelling,
+    target_of,
+    target_spellings,
+)
 
 MISSING_CODES = frozenset({-9.0, -99.0, -999.0, -9999.0, -99999.0, -1e30, 99.0, 999.0, 9999.0, 99999.0})
 CODE_BEYOND = 2.5
 LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
-_TARGET_BY_SPELLING = {text: target for target, texts in TARGET_SPELLINGS.items() for text in texts}
+_OF_A_PLATE_MAP = {text for texts in COLUMN_SPELLINGS.values() for text in texts}
 
 
-def target_of(column: str) -> str | None:
-    """The target a column name stands for (``cytoscore_z`` → ``cytotrace``), or None."""
-    text = spelling(column)
-    return _TARGET_BY_SPELLING.get(text) or _TARGET_BY_SPELLING.get(re.sub("z$", "", text))
+def landing_targets() -> tuple[Target, ...]:
+    """The targets of this installation, as a landing folder may hold them.
+
+    Raises:
+        TargetError: A declared target is spelled as a column of a plate map, which would be read as that.
+    """
+    targets = known_targets()
+    for target in targets:
+        for text in (target.name, *target.spellings):
+            if not target.is_published and spelling(text) in _OF_A_PLATE_MAP:
+                raise TargetError(
+                    f"target {target.name!r} is spelled {text!r}, which is a column of a plate map; choose another name"
+                )
+    return targets
 
 
 def read_target_columns(
@@ -50,46 +57,51 @@ def read_target_columns(
     Returns:
         Values by target, in the table's order, in the table's unit.
     """
+    targets = landing_targets()
+    spelled = target_spellings(targets)
+    named = {target.name: target for target in targets}
     found: dict[str, str] = {}
     values: dict[str, list[float]] = {}
-    unknown = [column for column in columns if target_of(column) is None]
+    unknown = [column for column in columns if target_of(column, targets) is None]
     for column in unknown[:SHOWN_PER_KIND]:
-        near = get_close_matches(spelling(column)[:64], list(_TARGET_BY_SPELLING), n=1, cutoff=0.0)
-        mend = f"The nearest known score is {_TARGET_BY_SPELLING[near[0]]}: rename or remove the column"
+        near = get_close_matches(spelling(column)[:64], list(spelled), n=1, cutoff=0.0)
+        nearest = spelled[near[0]]
+        mend = f"The nearest known score is {nearest}: rename or remove the column, or declare it in {DECLARATION}"
         what = f"has the unknown score column {quoted(column)}"
         problems.add("unknown score columns", table.file, "row 1", what, mend)
     problems.count_unshown("unknown score columns", table.file, len(unknown[SHOWN_PER_KIND:]))
     for column in columns:
-        target = target_of(column)
+        target = target_of(column, targets)
         if target in found:
             what = f"has {target} twice, as {quoted(found[target])} and {quoted(column)}"
             problems.add("duplicate columns", table.file, "row 1", what, "Remove one of them")
         elif target is not None:
             found[target] = column
-            values[target] = read_target(table, column, target, largest, problems)
+            values[target] = read_target(table, column, named[target], largest, problems)
     return values
 
 
 def read_target(
-    table: TextTable, column: str, target: str, largest: float, problems: ProblemCollector
+    table: TextTable, column: str, target: Target, largest: float, problems: ProblemCollector
 ) -> list[float]:
     """The values of one target column; see `read_target_columns`."""
     numbers: list[float] = []
     for row, cell in enumerate(table.column(column)):
         text = cell.strip()
-        number = LABELS.get(text) if target == "is_activated" else parse_number(text)
+        number = LABELS.get(text) if target.is_binary else parse_number(text)
         if text in UNKNOWN:
             number = float("nan")
-        elif number is None and target == "is_activated":
+        elif number is None and target.is_binary:
             found = f"holds the label {quoted(text)}"
-            mend = "Write 0 (resting), 1 (activated), or NA where it is unknown"
+            no, yes = target.classes
+            mend = f"Write 0 ({no}), 1 ({yes}), or NA where it is unknown"
             problems.add("labels outside {0, 1}", table.file, table.place(row, column), found, mend)
         elif number is None or not np.isfinite(number):
             found = f"holds {quoted(text)}, which is no finite number"
             mend = "Write a number with a decimal point, or NA where it is unknown"
             problems.add("non-numeric cells", table.file, table.place(row, column), found, mend)
         numbers.append(float("nan") if number is None else number)
-    if target != "is_activated":
+    if not target.is_binary:
         _check_plausible(table, column, numbers, largest, problems)
     return numbers
 
@@ -133,9 +145,10 @@ def read_targets(
         Index well_id, the targets found as float64 columns.
     """
     columns = recognise_columns(table.header, settings.columns)
-    plain = {text for texts in COLUMN_SPELLINGS.values() for text in texts}
     candidates = [
-        name for name in table.header if name not in columns.values() and spelling(name) not in plain
+        name
+        for name in table.header
+        if name not in columns.values() and spelling(name) not in _OF_A_PLATE_MAP
     ]
     values = read_target_columns(table, candidates, settings.limits.max_target, problems)
     wells = read_row_wells(table, columns, batch, plate, settings, problems)

@@ -18,11 +18,11 @@ from tcell_assets.landing.fingerprint import hash_files
 from tcell_assets.landing.plate_layout import PLATE_MAP_FILE, TARGETS_FILE
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.screen_settings import LandingLimits
-from tcell_assets.landing.targets import TARGETS
 from tcell_assets.landing.unfinished import REPLACED_SUFFIX, remove_staging, staging_folder
 from tcell_assets.landing.value_kinds import judge_values
 from tcell_assets.landing.wells import batch_name_fault
 from tcell_assets.system.files import storage_errors, synchronise_folder
+from tcell_assets.targets import known_targets
 
 PLATE_MAP_COLUMNS = ("plate", "well", "metabolite", "is_dmso", "cluster", "concentration", "sample_type")
 
@@ -124,9 +124,11 @@ def _write_files(folder: Path, content: BatchContent) -> None:
     wells = content.wells
     columns = [name for name in PLATE_MAP_COLUMNS if name in wells and wells[name].notna().any()]
     _write_csv(folder / PLATE_MAP_FILE, wells[columns])
-    targets = wells[["well_id", *(name for name in TARGETS if name in wells and wells[name].notna().any())]]
-    if "is_activated" in targets:
-        targets = targets.assign(is_activated=targets["is_activated"].astype("Int64"))
+    known = [
+        target for target in known_targets() if target.name in wells and wells[target.name].notna().any()
+    ]
+    targets = wells[["well_id", *(target.name for target in known)]]
+    targets = targets.astype({target.name: "Int64" for target in known if target.is_binary})
     if targets.shape[1] > 1:
         _write_csv(folder / TARGETS_FILE, targets)
     if content.expression is not None:

@@ -17,7 +17,8 @@ from tcell_assets.defs.checks import promote_candidate
 from tcell_assets.science.evaluation.model_comparison import comparison_wells, validation_loss
 from tcell_assets.science.model.gene_summary import drift_from, looks_like, summarize_genes
 from tcell_assets.science.model.new_data import DMSO, DRIFT, GENES, examine_new_data
-from tcell_assets.science.model.trained_model import TrainedModel, load_model
+from tcell_assets.science.model.trained_model import Scale, TrainedModel, load_model
+from tcell_assets.targets import TARGETS
 from tcell_assets_tests.operations.small_installation import ingest, land, prepared_platform, score, train
 
 WELLS = pd.Index([f"tc1_A1_A{number}" for number in range(1, 9)], name="well_id")
@@ -101,7 +102,11 @@ def test_the_loss_is_the_training_loss_by_hand() -> None:
     )
     candidate = cast(
         TrainedModel,
-        SimpleNamespace(activation_standard_deviation=2.0, settings=SimpleNamespace(activation_weight=0.2)),
+        SimpleNamespace(
+            targets=TARGETS,
+            scales={"activation_score": Scale(5.0, 2.0)},
+            settings=SimpleNamespace(activation_weight=0.2),
+        ),
     )
     squared = (1.0 + 9.0 + 1.0) / 3
     entropy = (-np.log(1 / (1 + np.exp(1.0))) - np.log(1 - 1 / (1 + np.exp(-0.5)))) / 2

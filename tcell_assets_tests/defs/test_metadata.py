@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from tcell_assets.defs.metadata import column_lineage, sparkline
-from tcell_assets.lake.column_lineage import COLUMN_SOURCES
+from tcell_assets.lake.column_lineage import column_sources
 
 # The UI shows shorter Markdown at once and hides longer behind a link.
 SHOWN_AT_ONCE = 1000
@@ -51,7 +51,7 @@ def test_unknown_values_are_left_out() -> None:
 
 
 def test_column_lineage_is_in_the_terms_of_the_ui() -> None:
-    for asset in COLUMN_SOURCES:
+    for asset in column_sources():
         lineage = column_lineage(asset)["dagster/column_lineage"]
         assert isinstance(lineage, dg.TableColumnLineage)
     assert column_lineage("training_history") == {}

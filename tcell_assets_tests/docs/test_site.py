@@ -13,12 +13,12 @@ import pytest
 
 from tcell_assets.definitions import build_defs
 from tcell_assets.exports.asset_reference import GROUPS, asset_graph_svg, asset_reference, documented_assets
-from tcell_assets.lake.column_lineage import COLUMN_SOURCES
+from tcell_assets.lake.column_lineage import column_sources
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
-from tcell_assets.landing.columns import COLUMN_SPELLINGS, spelling
+from tcell_assets.landing.columns import COLUMN_SPELLINGS
 from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings
-from tcell_assets.landing.targets import TARGET_SPELLINGS
+from tcell_assets.targets import TARGETS, names_of, spelling
 
 ROOT = Path(__file__).parents[2]
 LANDING = (ROOT / "docs" / "landing.md").read_text()
@@ -33,7 +33,7 @@ def test_the_landing_contract_names_every_column_setting_limit_and_target() -> N
     expected = {
         *roles,
         *(name for role in roles for name in COLUMN_SPELLINGS[role]),
-        *TARGET_SPELLINGS,
+        *names_of(TARGETS),
         *(field.name for field in fields(LandingSettings)),
         *(field.name for field in fields(LandingLimits)),
     }
@@ -76,7 +76,7 @@ def test_column_lineage_names_columns_that_exist_upstream() -> None:
         parents = upstream[asset]
         return parents | {each for parent in parents for each in ancestors(parent)}
 
-    for asset, sources in COLUMN_SOURCES.items():
+    for asset, sources in column_sources().items():
         assert set(sources) <= {column.name for column in TABLES[asset].columns}, asset
         for source, column in {pair for made_from in sources.values() for pair in made_from}:
             assert column in {each.name for each in TABLES[source].columns}, (asset, source, column)

@@ -17,8 +17,8 @@ from tcell_assets.landing.batch import read_batch
 from tcell_assets.landing.fingerprint import content_hash
 from tcell_assets.landing.importing import import_published_folder
 from tcell_assets.landing.problems import LandingError
-from tcell_assets.landing.targets import TARGETS
 from tcell_assets.landing.wells import ROW_LETTERS, parse_well, parse_well_id
+from tcell_assets.targets import TARGETS, names_of
 from tcell_assets_tests.landing.folders import (
     COUNTS,
     expression_of,
@@ -191,7 +191,9 @@ def test_any_names_and_numbers_survive_the_import_exactly(names: list[str], numb
         batch = read_batch(Path(parent, "data", "tc1"))
     assert batch.wells["metabolite"].tolist() == ["DMSO", *names]
     assert batch.wells[["pseudotime", "cytotrace", "tscore"]].to_numpy().tolist() == values.tolist()
-    pd.testing.assert_frame_equal(batch.wells[list(TARGETS)], direct.wells[list(TARGETS)], check_exact=True)
+    pd.testing.assert_frame_equal(
+        batch.wells[names_of(TARGETS)], direct.wells[names_of(TARGETS)], check_exact=True
+    )
     np.testing.assert_array_equal(expression_of(batch).to_numpy(), values.astype(np.float32))
 
 

@@ -12,7 +12,6 @@ from benchmarks.driver_genes import driver_gene_areas
 from tcell_assets.science.model.attribution import dmso_baseline, integrated_gradients
 from tcell_assets.science.model.gene_importance import rank_genes
 from tcell_assets.science.model.scoring import ScoringError, score_wells
-from tcell_assets.science.model.settings import REGRESSION_TARGETS
 from tcell_assets.science.model.trained_model import TrainedModel
 from tcell_assets.science.screen.hit_drivers import hit_drivers
 from tcell_assets_tests.science.numpy_network import numpy_forward
@@ -47,11 +46,11 @@ def head_in_numpy(model: TrainedModel, head: str, expression: np.ndarray) -> np.
         standard_deviation=model.gene_standard_deviation,
     )
     if head == "activation_score":
-        scaled = output["activation_score"] * model.activation_standard_deviation
-        return np.asarray(scaled + model.activation_mean)
+        mean, standard_deviation = model.scales["activation_score"]
+        return np.asarray(output["activation_score"] * standard_deviation + mean)
     if head == "is_activated":
         return output["is_activated"]
-    return np.asarray(output["scores"][:, REGRESSION_TARGETS.index(head)])
+    return np.asarray(output["scores"][:, ["tscore", "cytotrace", "pseudotime"].index(head)])
 
 
 @pytest.mark.parametrize("head", ["tscore", "cytotrace", "pseudotime", "is_activated", "activation_score"])

@@ -7,7 +7,7 @@ import pytest
 
 from tcell_assets.science.model.linear_models import RIDGE_PENALTIES, fit_linear_heads
 from tcell_assets.science.model.scoring import score_wells
-from tcell_assets.science.model.settings import TARGETS, SettingsError
+from tcell_assets.science.model.settings import SettingsError
 from tcell_assets.science.model.training import split_wells, train
 from tcell_assets_tests.science.small_screens import (
     ONE_THREAD,
@@ -17,7 +17,8 @@ from tcell_assets_tests.science.small_screens import (
     small_settings,
 )
 
-LABEL = TARGETS.index("is_activated")
+LABEL = 3
+IS_BINARY = np.arange(5) == LABEL
 # A step this small leaves every weight where it is.
 NO_STEP = 1e-30
 
@@ -55,7 +56,7 @@ def test_a_head_is_the_ridge_regression_of_its_known_wells() -> None:
     targets = np.column_stack([x @ random.normal(size=12) + random.normal(size=80) for _ in range(5)])
     targets[:, LABEL] = targets[:, LABEL] > 0
     targets[:30, 1] = np.nan
-    heads = fit_linear_heads(x, targets, LABEL)
+    heads = fit_linear_heads(x, targets, IS_BINARY)
     for head in (0, 1):
         known = ~np.isnan(targets[:, head])
         coefficients, intercept = _ridge_by_hand(x[known], targets[known, head])
@@ -68,7 +69,7 @@ def test_the_labels_head_turns_a_probability_into_a_logit() -> None:
     x = _standardised()
     targets = np.full((80, 5), np.nan)
     targets[:, LABEL] = x[:, 0] > 0.3
-    heads = fit_linear_heads(x, targets, LABEL)
+    heads = fit_linear_heads(x, targets, IS_BINARY)
     coefficients, intercept = _ridge_by_hand(x, targets[:, LABEL])
     np.testing.assert_allclose(heads.coefficients[LABEL], 4 * coefficients, atol=1e-8)
     np.testing.assert_allclose(heads.intercepts[LABEL], 4 * (intercept - 0.5), atol=1e-8)
@@ -80,7 +81,7 @@ def test_the_labels_head_turns_a_probability_into_a_logit() -> None:
 def test_a_head_known_of_a_single_well_starts_from_nothing() -> None:
     targets = np.full((80, 5), np.nan)
     targets[7, LABEL] = 1.0
-    heads = fit_linear_heads(_standardised(), targets, LABEL)
+    heads = fit_linear_heads(_standardised(), targets, IS_BINARY)
     assert not heads.coefficients.any()
     assert not heads.intercepts.any()
 

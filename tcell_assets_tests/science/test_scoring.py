@@ -62,8 +62,8 @@ def numpy_scores(model: TrainedModel, expression: pd.DataFrame) -> dict[str, np.
         "cytotrace": output["scores"][:, 1],
         "pseudotime": output["scores"][:, 2],
         "is_activated": output["is_activated"],
-        "activation_score": output["activation_score"] * model.activation_standard_deviation
-        + model.activation_mean,
+        "activation_score": output["activation_score"] * model.scales["activation_score"].standard_deviation
+        + model.scales["activation_score"].mean,
         "latent": output["latent"],
     }
 

@@ -120,7 +120,7 @@ class TestLoss:
         predicted = score_wells(model, expression_frame(data), ONE_THREAD).predictions["pred_activation"]
         known = data.wells["activation_score"]
         in_training = model.split.set_index("well_id")["split"].reindex(data.wells["well_id"]) == "train"
-        assert model.activation_mean == pytest.approx(known[in_training.to_numpy()].mean())
+        assert model.scales["activation_score"].mean == pytest.approx(known[in_training.to_numpy()].mean())
         assert np.corrcoef(predicted, known)[0, 1] > 0.8
         # The score lies around 40; predictions in standardised units would lie around 0.
         assert abs(predicted.mean() - known.mean()) < 0.5 * known.std()
@@ -147,7 +147,7 @@ class TestHeadsWithoutTarget:
         data = with_wells(small_screen(), activation_score=np.nan)
         model = small_model(data, weight_decay=0.0)
         torch.manual_seed(614)
-        initial = ExpressionTransformer(small_settings().network, 12).activation_score_head.weight
+        initial = ExpressionTransformer(small_settings().network, 12).head("activation_score").weight
         np.testing.assert_array_equal(
             model.last_weights["activation_score_head.weight"], initial.detach().numpy()
         )

@@ -20,12 +20,8 @@ from tcell_assets.defs.metadata import preview, table_arguments, table_out, tabl
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
 from tcell_assets.science.evaluation.settings import SCHEMES, EvaluationSettings
-from tcell_assets.science.model.settings import (
-    LABEL_TARGET,
-    EnsembleSettings,
-    TrainingRequest,
-    TrainingSettings,
-)
+from tcell_assets.science.model.settings import EnsembleSettings, TrainingRequest, TrainingSettings
+from tcell_assets.targets import Target, known_targets, known_with, labels, names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,10 +83,10 @@ def evaluate_models(
     )
 
     evaluation = config.settings()
-    settings, n_genes = _evaluated_network(storage.models(), evaluation.training)
+    settings, n_genes, targets = _evaluated_network(storage.models(), evaluation.training)
     # What was evaluated are the settings; they are the current model's unless others were asked for.
     evaluated_model = storage.models().current() if evaluation.training is None else None
-    data, batch_hashes = evaluation_input(storage.lake(), settings, n_genes)
+    data, batch_hashes = evaluation_input(storage.lake(), settings, n_genes, targets)
     schemes, n_folds, left_out = _possible_schemes(data.wells, evaluation)
     if left_out:
         context.log.warning(f"left out, the screen has too few groups: {'; '.join(left_out)}")
@@ -106,21 +102,36 @@ def evaluate_models(
             seed=evaluation.seed,
             on_progress=_count_fits(bar.wells_done),
         )
-    drawn: dict[str, Any] = {"draws": evaluation.draws, "level": evaluation.level, "seed": evaluation.seed}
-    calibrated = calibrate_out_of_fold(predictions, data.wells)
+    drawn: dict[str, Any] = {
+        "draws": evaluation.draws,
+        "level": evaluation.level,
+        "seed": evaluation.seed,
+        "targets": targets,
+    }
+    calibrated = calibrate_out_of_fold(predictions, data.wells, targets)
     metrics = ladder_metrics(predictions, data.wells, **drawn).assign(calibrated=False)
     of_label = ladder_metrics(calibrated, data.wells, **drawn).assign(calibrated=True)
-    metrics = pd.concat([metrics, of_label[of_label["target"] == LABEL_TARGET]], ignore_index=True)
+    metrics = pd.concat(
+        [metrics, of_label[of_label["target"].isin(names_of(labels(targets)))]], ignore_index=True
+    )
     differences = paired_differences(predictions, data.wells, INTERVAL_MODEL, **drawn)
-    intervals = conformal_radii(predictions, data.wells, level=evaluation.interval_level)
+    intervals = conformal_radii(predictions, data.wells, level=evaluation.interval_level, targets=targets)
     tables = {
         "evaluation_predictions": predictions.assign(
-            calibrated_probability=calibrated["activation_probability"], temperature=calibrated["temperature"]
+            **{
+                column: calibrated[made]
+                for target in labels(targets)
+                for column, made in (
+                    (target.calibrated, target.prediction),
+                    (target.temperature, target.temperature),
+                )
+                if made in calibrated
+            }
         ),
         "model_evaluation": metrics,
         "model_comparison": differences,
         "prediction_intervals": intervals.assign(
-            n_members=evaluation.members, settings_hash=settings_hash(settings)
+            n_members=evaluation.members, settings_hash=settings_hash(settings, targets)
         ),
     }
     headline = metrics[metrics["metric"].isin(["r2", "auroc"]) & ~metrics["calibrated"]]
@@ -134,21 +145,31 @@ def evaluate_models(
         "preview": preview(headline[["scheme", "model", "target", "metric", "value", "low", "high"]], 120),
     }
     for asset, table in tables.items():
-        yield table_result(asset, table, shown, model_version=evaluated_model, training_batches=batch_hashes)
+        yield table_result(
+            asset,
+            table,
+            shown,
+            model_version=evaluated_model,
+            training_batches=batch_hashes,
+            targets=known_with(targets),
+        )
     yield _above_check(differences)
     yield _coverage_check(intervals, evaluation.interval_level)
 
 
 def _evaluated_network(
     models: "ModelRegistry", request: TrainingRequest | None
-) -> tuple[TrainingSettings, int | None]:
-    """The settings to evaluate, and how many genes batches of counts are modelled with."""
+) -> tuple[TrainingSettings, int | None, tuple[Target, ...]]:
+    """The settings to evaluate, how many genes batches of counts are modelled with, and what is learnt."""
+    from tcell_assets.science.model.trained_model import targets_of_manifest
+
     current = models.current()
     if request is not None or current is None:
         request = request or TrainingRequest()
-        return request.training, request.n_genes
+        return request.training, request.n_genes, known_targets()
     manifest = models.manifest(current)
-    return TrainingSettings.from_json(manifest["settings"]), len(manifest["genes"])
+    settings = TrainingSettings.from_json(manifest["settings"])
+    return settings, len(manifest["genes"]), targets_of_manifest(manifest)
 
 
 def _possible_schemes(
@@ -246,7 +267,7 @@ def ensemble_members(
     members = [current]
     for number in range(1, n_members):
         settings = replace(current.settings, seed=current.settings.seed + number)
-        data, fit, _ = training_input(lake, settings, len(current.genes))
+        data, fit, _ = training_input(lake, settings, len(current.genes), current.targets)
         if data.batch_hashes != current.batch_hashes:
             raise dg.Failure(
                 f"the batches have changed since {current.version} was trained, so an ensemble of it cannot be "

@@ -21,10 +21,10 @@ from tcell_assets.lake.staleness import (
 )
 from tcell_assets.lake.store import TRAINING_HASH, training_hash
 from tcell_assets.lake.tables import TABLES
-from tcell_assets.lake.tables.columns import TARGET_COLUMNS
 from tcell_assets.landing.arrivals import content_key, scan_folder
 from tcell_assets.landing.fingerprint import Fingerprint, batch_fingerprint
 from tcell_assets.landing.problems import LandingError, write_full_list
+from tcell_assets.targets import known_targets, names_of
 
 INGEST = "ingest"
 INGESTED = ("well_metadata", "count_matrix", "expression_matrix")
@@ -114,7 +114,7 @@ def ingest_batch(
                 **counts,
                 TRAINING_HASH: training_hash(TABLES["well_metadata"].to_arrow(wells)),
                 "metabolites": batch.wells.loc[is_treated(batch.wells), "compound"].nunique(),
-                WELLS_WITH_TARGETS: int(batch.wells[list(TARGET_COLUMNS)].notna().any(axis=1).sum()),
+                WELLS_WITH_TARGETS: int(batch.wells[names_of(known_targets())].notna().any(axis=1).sum()),
                 "preview": preview(batch.wells),
             },
         )

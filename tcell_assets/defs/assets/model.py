@@ -19,6 +19,7 @@ from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, Transfor
 from tcell_assets.installation.progress import progress_of
 from tcell_assets.lake import stages
 from tcell_assets.science.model.settings import TrainingRequest
+from tcell_assets.targets import names_of
 
 MODEL = "model"
 HELD_OUT_ACCURACY = "held_out_accuracy"
@@ -77,6 +78,11 @@ def train_model(
     with progress_of(context.log.info, "training", settings.epochs, "epochs") as bar:
         model = compute.train(data, settings, storage.local_folder("checkpoints"), bar.training)
 
+    untrained = [name for name in names_of(model.targets) if name not in model.trained_heads]
+    if untrained:
+        context.log.warning(
+            f"not learnt, as no training well has a value or their weight in the loss is 0: {', '.join(untrained)}"
+        )
     reference = training_reference(data, model)
 
     def save(folder: UPath) -> None:
@@ -113,6 +119,7 @@ def train_model(
             "genes": len(data.genes),
             "genes_left_out": dg.MetadataValue.json(list(data.genes_left_out)),
             "trained_heads": ", ".join(model.trained_heads),
+            "untrained_heads": ", ".join(untrained) or "none",
             "best_epoch": model.best_epoch,
             "epochs": int(history["epoch"].max()),
             "training_loss": float(best["train"]),
@@ -131,6 +138,7 @@ def train_model(
         "training_history",
         history,
         {"best_epoch": model.best_epoch, "loss_curve": picture(figure.thumbnail)},
+        targets=model.targets,
         model_version=model.version,
         training_batches=data.batch_hashes,
     )

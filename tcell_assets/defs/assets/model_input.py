@@ -10,6 +10,7 @@ from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.staleness import STABILIZATION, VALUE_KIND
 from tcell_assets.lake.store import Lake
 from tcell_assets.system.files import write_atomically
+from tcell_assets.targets import ACTIVATION_LABEL, Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tcell_assets.science.evaluation.model_evaluation import EvaluationData
     from tcell_assets.science.model.settings import TrainingSettings
     from tcell_assets.science.model.trained_model import TrainedModel
-    from tcell_assets.science.model.training import TrainingData
+    from tcell_assets.science.model.training_data import TrainingData
 
 FIT_FILE = "variance_stabilization.json"
 
@@ -105,9 +106,14 @@ def scoring_input(
 
 
 def training_input(
-    lake: Lake, settings: "TrainingSettings", n_genes: int | None
+    lake: Lake,
+    settings: "TrainingSettings",
+    n_genes: int | None,
+    targets: Sequence[Target] | None = None,
 ) -> "tuple[TrainingData, VarianceStabilization | None, list[str]]":
     """Return what to train on: usable wells with targets of every batch, and the fit where the batches are counts.
+
+    What is learnt are the targets of the installation, or those that are given: of the model that is trained again.
 
     Returns:
         The training data; the variance stabilisation fitted on the training wells, or None for landed VST; the
@@ -126,6 +132,7 @@ def training_input(
     wells_of = wells_to_train_on(
         {batch: lake.read("well_metadata", batch) for batch in batches},
         {batch: lake.read("well_qc", batch, ["well_id", "qc_pass"]) for batch in batches},
+        targets,
     )
     kinds = {
         batch: lake.lineage("expression_matrix", batch).details.get(VALUE_KIND, "vst") for batch in wells_of
@@ -144,12 +151,16 @@ def training_input(
         {batch: lake.genes(batch) if fit is None else fit.modelled_genes for batch in wells_of},
         {batch: lake.batch_hash(batch) for batch in wells_of},
         read,
+        targets,
     )
     return data, fit, sorted(set(batches) - set(wells_of))
 
 
 def evaluation_input(
-    lake: Lake, settings: "TrainingSettings", n_genes: int | None
+    lake: Lake,
+    settings: "TrainingSettings",
+    n_genes: int | None,
+    targets: Sequence[Target] | None = None,
 ) -> "tuple[EvaluationData, dict[str, str]]":
     """Return what every model is evaluated on, the wells a training takes, and the content hash of their batches.
 
@@ -159,7 +170,7 @@ def evaluation_input(
 
     from tcell_assets.science.evaluation.model_evaluation import EvaluationData
 
-    data, fit, _ = training_input(lake, settings, n_genes)
+    data, fit, _ = training_input(lake, settings, n_genes, targets)
     well_ids = data.wells["well_id"]
     landed = pd.DataFrame(data.expression, index=pd.Index(well_ids), columns=list(data.genes))
 
@@ -171,7 +182,7 @@ def evaluation_input(
 
     depth = pd.concat([lake.read("well_qc", batch, ["well_id", "total_umi"]) for batch in data.batch_hashes])
     umi = depth.set_index("well_id")["total_umi"].loc[well_ids]
-    known = EvaluationData(data.wells, expression_fitted_on, None if umi.isna().any() else umi)
+    known = EvaluationData(data.wells, expression_fitted_on, None if umi.isna().any() else umi, data.targets)
     return known, data.batch_hashes
 
 
@@ -193,10 +204,10 @@ def _fit_on_training_wells(
 ) -> "VarianceStabilization":
     import pandas as pd
 
-    from tcell_assets.science.model.training import split_wells
+    from tcell_assets.science.model.training_data import split_wells
 
     wells = pd.concat(wells_of.values(), ignore_index=True)
-    split = split_wells(wells.astype({"is_activated": "float64"}), settings)
+    split = split_wells(wells.astype({ACTIVATION_LABEL: "float64"}), settings)
     return _fit_on(lake, list(wells_of), set(wells.loc[split == "train", "well_id"]), n_genes)
 
 

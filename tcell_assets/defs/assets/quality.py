@@ -368,13 +368,11 @@ def design_audit(well_metadata: Mapping[str, Frame]) -> dg.MaterializeResult:
 
     import pandas as pd
 
-    from tcell_assets.science.plates.audit_variables import audited_targets
+    from tcell_assets.science.plates.audit_variables import audited_targets, scores_and_labels
     from tcell_assets.science.plates.design_audit import audit_design
 
     wells: pd.DataFrame = pd.concat(well_metadata.values(), ignore_index=True)
-    targets = audited_targets(wells)
-    labels = targets[[name for name in targets if name == "is_activated"]].dropna().astype(bool)
-    audit = audit_design(wells, targets.drop(columns=labels.columns).astype("float64"), labels)
+    audit = audit_design(wells, *scores_and_labels(audited_targets(wells)))
     values = audit.to_dict()
     findings = values.pop("findings")
     rows = [(name, json.dumps(value)) for name, value in values.items()]
@@ -424,6 +422,7 @@ def plate_similarity(
         audited_depth,
         audited_expression,
         audited_targets,
+        scores_and_labels,
         usable_rows,
     )
     from tcell_assets.science.plates.plate_similarity import plate_similarity as compare_plates
@@ -431,8 +430,8 @@ def plate_similarity(
 
     wells: pd.DataFrame = pd.concat(well_metadata.values(), ignore_index=True)
     quality = pd.concat(well_qc.values(), ignore_index=True)
-    targets = usable_rows(audited_targets(wells), quality).drop(columns="is_activated", errors="ignore")
-    maps = targets if targets.shape[1] else audited_depth(quality)
+    scores, _ = scores_and_labels(usable_rows(audited_targets(wells), quality))
+    maps = scores if scores.shape[1] else audited_depth(quality)
     if not maps.shape[1]:
         maps = audited_expression(_usable_expression(storage, well_metadata, quality))
     similarity = compare_plates(maps, wells)

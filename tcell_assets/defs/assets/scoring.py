@@ -15,9 +15,9 @@ from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
 from tcell_assets.lake.staleness import BATCH_HASH
-from tcell_assets.lake.tables.columns import TARGET_COLUMNS
 from tcell_assets.science.model.settings import ScoringSettings
 from tcell_assets.science.screen.settings import DistanceSettings
+from tcell_assets.targets import known_with, names_of
 
 SCORING = "scoring"
 OWNERS = ["team:computational-biology"]
@@ -68,7 +68,9 @@ def score_wells(
     metadata = lake.read("well_metadata", batch)
     holds_nothing = expression.index.isin(metadata.loc[is_empty(metadata), "well_id"])
     treated = expression[~holds_nothing] if holds_nothing.any() else expression
-    wells = metadata[["well_id", "metabolite", "is_dmso", *TARGET_COLUMNS]].merge(
+    # Predictions are those of the model's targets, whether or not they are still declared.
+    targets = known_with(model.targets)
+    wells = metadata.reindex(columns=["well_id", "metabolite", "is_dmso", *names_of(targets)]).merge(
         lake.read("well_qc", batch, ["well_id", "qc_pass"]), on="well_id", validate="one_to_one"
     )
     usable_dmso = wells.set_index("well_id")[["is_dmso", "qc_pass"]].all(axis=1)
@@ -105,9 +107,14 @@ def score_wells(
             {
                 **shown,
                 **{f"wells_{split}": int(n) for split, n in predictions["split"].value_counts().items()},
-                "mean_activation_probability": float(predictions["activation_probability"].mean()),
+                **{
+                    f"mean_{target.prediction}": float(predictions[target.prediction].mean())
+                    for target in targets
+                    if target.is_binary and target.prediction in predictions
+                },
                 "preview": preview(predictions),
             },
+            targets=targets,
             **provenance,
         )
         yield from selected(context, scored_by_current_check(model.version, models.current()))

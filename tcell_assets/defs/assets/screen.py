@@ -12,7 +12,7 @@ from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.stages import ATTRIBUTE, SCORE
 from tcell_assets.lake.store import Lake, Lineage
 from tcell_assets.lake.tables import tables_made_by
-from tcell_assets.lake.tables.columns import TARGET_COLUMNS
+from tcell_assets.targets import known_targets, names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,12 +108,13 @@ def reason_without_model(storage: Storage) -> str | None:
     lake = storage.lake()
     if storage.models().current() is not None or lake.batches("latent_embeddings"):
         return None
-    known = [lake.read("well_metadata", batch, [*TARGET_COLUMNS]) for batch in lake.batches("well_metadata")]
+    names = names_of(known_targets())
+    known = [lake.read("well_metadata", batch, names) for batch in lake.batches("well_metadata")]
     if any(targets.notna().any(axis=None) for targets in known):
         return "no model is trained yet; `tcell train` makes one, `tcell score` uses it"
     return (
         "there is no model, and no batch has phenotype scores to train one on "
-        "(targets.csv with tscore, cytotrace, pseudotime, is_activated)"
+        f"(targets.csv with {', '.join(names)})"
     )
 
 

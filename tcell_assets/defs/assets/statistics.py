@@ -23,6 +23,7 @@ from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
 from tcell_assets.science.screen.settings import CorrelationSettings, HitRule, LatentMapSettings
+from tcell_assets.targets import evaluated, known_targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -268,9 +269,11 @@ def latent_map(
     wells = stacked(well_metadata, scored)
     wells = wells.assign(hit_class=class_of_wells(wells, hit_calls))
     wells = wells[["well_id", "batch", "plate", "metabolite", "is_dmso", "hit_class"]]
-    predicted = ["pred_tscore", "pred_cytotrace", "pred_pseudotime", "activation_probability", "qc_pass"]
+    predicted = [*(target.prediction for target in evaluated(known_targets())), "qc_pass"]
     table = wells.merge(coordinates, on="well_id", validate="one_to_one").merge(
-        stacked(well_predictions, scored)[["well_id", *predicted]], on="well_id", validate="one_to_one"
+        stacked(well_predictions, scored).reindex(columns=["well_id", *predicted]),
+        on="well_id",
+        validate="one_to_one",
     )
     table = table.assign(
         is_reference=table["well_id"].isin(latent_map_reference["well_id"]),

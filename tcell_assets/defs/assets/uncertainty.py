@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tcell_assets.defs.assets.model_input import load_fit, scoring_input
 from tcell_assets.defs.resources import Storage, TransformerCompute
-from tcell_assets.lake.tables import TABLES
-from tcell_assets.lake.tables.columns import SCORE_COLUMNS
+from tcell_assets.targets import Target, scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,21 +16,20 @@ if TYPE_CHECKING:
     from tcell_assets.science.model.settings import TrainingSettings
     from tcell_assets.science.model.trained_model import TrainedModel
 
-UNCERTAINTY_COLUMNS = tuple(
-    column.name
-    for column in TABLES["well_predictions"].columns
-    if column.name.startswith(("sd_", "low_", "high_"))
-)
 # Intervals allow for the novelty that matters to a screen: a metabolite no model has seen.
 INTERVAL_MODEL = "transformer"
 INTERVAL_SCHEME: "Scheme" = "leave_metabolite_out"
 
 
-def settings_hash(settings: "TrainingSettings") -> str:
+def settings_hash(settings: "TrainingSettings", targets: Sequence[Target]) -> str:
     """Return a hash of what a training is set to, its seed left out: the seed is the chance evaluated over."""
+    from tcell_assets.science.model.trained_model import targets_beyond_published
+
     values: dict[str, Any] = settings.as_json()
     for name in ("seed", "preset"):
         del values[name]
+    if beyond := targets_beyond_published(targets):
+        values["targets"] = beyond
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -46,7 +44,9 @@ def with_uncertainty(
     """Return predictions of a batch with `sd_…`, `low_…` and `high_…`; columns whose source was not made are empty."""
     extended = predictions.assign(**_intervals(predictions, model, storage, log))
     spread = _spread(predictions, model, batch, storage, compute, log)
-    return extended.assign(**spread).reindex(columns=[*predictions.columns, *UNCERTAINTY_COLUMNS])
+    columns = [target.spread for target in model.targets]
+    columns += [column for target in scores(model.targets) for column in (target.low, target.high)]
+    return extended.assign(**spread).reindex(columns=[*predictions.columns, *columns])
 
 
 def _intervals(
@@ -60,7 +60,9 @@ def _intervals(
         return {}
     radii = lake.read("prediction_intervals")
     # Residuals of an average of several networks are smaller than those of the one network that predicts here.
-    radii = radii[(radii["n_members"] == 1) & (radii["settings_hash"] == settings_hash(model.settings))]
+    radii = radii[
+        (radii["n_members"] == 1) & (radii["settings_hash"] == settings_hash(model.settings, model.targets))
+    ]
     radii = radii[(radii["model"] == INTERVAL_MODEL) & (radii["scheme"] == INTERVAL_SCHEME)]
     if radii.empty or lake.lineage("prediction_intervals").training_batches != model.batch_hashes:
         log(
@@ -68,9 +70,8 @@ def _intervals(
             f"batches of {model.version} and metabolites held out; run the evaluate job"
         )
         return {}
-    extended = with_intervals(predictions, radii, INTERVAL_MODEL, INTERVAL_SCHEME)
-    columns = [f"{end}_{score}" for score in SCORE_COLUMNS for end in ("low", "high")]
-    return {column: extended[column] for column in columns if column in extended}
+    extended = with_intervals(predictions, radii, INTERVAL_MODEL, INTERVAL_SCHEME, model.targets)
+    return {str(column): extended[column] for column in extended if column not in predictions}
 
 
 def _spread(
@@ -96,9 +97,9 @@ def _spread(
             member = load_model(folder)
             _, expression = scoring_input(lake, batch, member.genes, load_fit(folder))
             members[version] = compute.score(member, expression).predictions
-    combined = combine_members(members).set_index("well_id").loc[predictions["well_id"]]
+    combined = combine_members(members, model.targets).set_index("well_id").loc[predictions["well_id"]]
     return {
-        column: combined[column].set_axis(predictions.index)
-        for column in UNCERTAINTY_COLUMNS
-        if column in combined
+        target.spread: combined[target.spread].set_axis(predictions.index)
+        for target in model.targets
+        if target.spread in combined
     }

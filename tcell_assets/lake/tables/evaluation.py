@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tcell_assets.lake.schema import Column, Table
 from tcell_assets.lake.stages import ENSEMBLE, EVALUATE
-from tcell_assets.lake.tables.columns import MODEL_VERSION, WELL_ID
+from tcell_assets.lake.tables.columns import MODEL_VERSION, WELL_ID, prediction_columns
+from tcell_assets.targets import Target, evaluated, labels
 
 _SCHEME = Column(
     "scheme", "string", "what was held out: random, leave_metabolite_out, leave_plate_out, leave_batch_out"
@@ -12,35 +15,50 @@ _SCHEME = Column(
 
 _EVALUATED_MODEL = Column("model", "string", "rung of the ladder, from the mean to the transformer")
 
-_TARGET = Column("target", "string", "tscore, cytotrace, pseudotime or is_activated")
+_TARGET = Column("target", "string", "name of the target")
 
 _METRIC = Column(
     "metric",
     "string",
-    "r2, mae, spearman, within_plate_residual_r2; auroc, auprc, brier, calibration_error for the label",
+    "r2, mae, spearman, within_plate_residual_r2; auroc, auprc, brier, calibration_error for a label",
 )
+
+
+def _evaluation_predictions(targets: Sequence[Target]) -> tuple[Column, ...]:
+    judged = evaluated(targets)
+    return (
+        _SCHEME,
+        _EVALUATED_MODEL,
+        Column("fold", "int32", "fold in which the well was held out"),
+        WELL_ID,
+        *prediction_columns(judged, "float64"),
+        *(
+            column
+            for target in labels(judged)
+            for column in (
+                Column(
+                    target.calibrated,
+                    "float64",
+                    f"{target.predicted} after temperature scaling fitted on the other folds",
+                    nullable=True,
+                ),
+                # A model from before a label was declared says nothing of it.
+                Column(
+                    target.temperature,
+                    "float64",
+                    "that temperature; above 1 the model was too sure",
+                    nullable=not target.is_published,
+                ),
+            )
+        ),
+    )
+
 
 EVALUATION_PREDICTIONS = Table(
     asset="evaluation_predictions",
     made_by=EVALUATE,
     description="What every model of the ladder predicts for wells it has not seen, in the same folds for all.",
-    columns=(
-        _SCHEME,
-        _EVALUATED_MODEL,
-        Column("fold", "int32", "fold in which the well was held out"),
-        WELL_ID,
-        Column("pred_tscore", "float64", "predicted Tscore", nullable=True),
-        Column("pred_cytotrace", "float64", "predicted CytoTRACE", nullable=True),
-        Column("pred_pseudotime", "float64", "predicted pseudotime", nullable=True),
-        Column("activation_probability", "float64", "predicted probability of activation", nullable=True),
-        Column(
-            "calibrated_probability",
-            "float64",
-            "the same after temperature scaling fitted on the other folds",
-            nullable=True,
-        ),
-        Column("temperature", "float64", "that temperature; above 1 the model was too sure"),
-    ),
+    columns_of=_evaluation_predictions,
     key=("scheme", "model", "well_id"),
     partitioned=False,
 )
@@ -99,7 +117,7 @@ PREDICTION_INTERVALS = Table(
     columns=(
         _SCHEME,
         _EVALUATED_MODEL,
-        Column("target", "string", "tscore, cytotrace or pseudotime"),
+        Column("target", "string", "name of the score"),
         Column("level", "float64", "nominal coverage"),
         Column("radius", "float64", "half-width; infinite where too few wells were held out"),
         Column("coverage", "float64", "share of held-out wells inside, by the other folds' radius"),

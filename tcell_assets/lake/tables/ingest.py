@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tcell_assets.lake.schema import Column, Table
 from tcell_assets.lake.stages import INGEST
-from tcell_assets.lake.tables.columns import WELL_ID
+from tcell_assets.lake.tables.columns import WELL_ID, target_columns
+from tcell_assets.targets import Target
 
-WELL_METADATA = Table(
-    asset="well_metadata",
-    made_by=INGEST,
-    description="Where each well lies, what it was treated with, and its phenotype targets where they are known.",
-    columns=(
+
+def _well_metadata(targets: Sequence[Target]) -> tuple[Column, ...]:
+    return (
         WELL_ID,
         Column("batch", "string", "screening batch, the name of its folder"),
         Column("plate", "string", "plate within the batch"),
@@ -21,11 +22,7 @@ WELL_METADATA = Table(
         Column("metabolite", "string", "treatment as written on the plate map"),
         Column("is_dmso", "bool", "vehicle control"),
         Column("cluster", "string", "expression cluster, where the screen names one", nullable=True),
-        Column("tscore", "float64", "Tscore, z-scored over the screen", nullable=True),
-        Column("cytotrace", "float64", "CytoTRACE, z-scored over the screen", nullable=True),
-        Column("pseudotime", "float64", "pseudotime, z-scored over the screen", nullable=True),
-        Column("is_activated", "bool", "resting (false) or activated (true)", nullable=True),
-        Column("activation_score", "float64", "legacy activation score, in its own unit", nullable=True),
+        *target_columns(targets),
         Column("concentration", "float64", "dose as on the plate map, in its unit", nullable=True),
         Column(
             "sample_type", "string", "sample, vehicle_control or positive_control, where known", nullable=True
@@ -66,7 +63,14 @@ WELL_METADATA = Table(
             "sample, vehicle_control, positive_control, untreated or empty",
             nullable=True,
         ),
-    ),
+    )
+
+
+WELL_METADATA = Table(
+    asset="well_metadata",
+    made_by=INGEST,
+    description="Where each well lies, what it was treated with, and its phenotype targets where they are known.",
+    columns_of=_well_metadata,
     key=("well_id",),
     code_version="2",
 )

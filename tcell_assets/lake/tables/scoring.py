@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tcell_assets.lake.schema import Column, Table
 from tcell_assets.lake.stages import SCORE
-from tcell_assets.lake.tables.columns import LATENT_COLUMNS, MODEL_VERSION, SCORE_COLUMNS, WELL_ID
+from tcell_assets.lake.tables.columns import (
+    LATENT_COLUMNS,
+    MODEL_VERSION,
+    WELL_ID,
+    prediction_columns,
+    target_columns,
+)
+from tcell_assets.targets import Target, scores
 
-WELL_PREDICTIONS = Table(
-    asset="well_predictions",
-    made_by=SCORE,
-    description="What the model predicts for each well, beside the targets. A head without a target stays empty.",
-    columns=(
+
+def _well_predictions(targets: Sequence[Target]) -> tuple[Column, ...]:
+    return (
         WELL_ID,
         Column("metabolite", "string", "treatment as written on the plate map"),
         Column("is_dmso", "bool", "vehicle control"),
-        Column("tscore", "float64", "target Tscore", nullable=True),
-        Column("cytotrace", "float64", "target CytoTRACE", nullable=True),
-        Column("pseudotime", "float64", "target pseudotime", nullable=True),
-        Column("is_activated", "bool", "target label", nullable=True),
-        Column("activation_score", "float64", "target legacy activation score", nullable=True),
-        Column("pred_tscore", "float32", "predicted Tscore", nullable=True),
-        Column("pred_cytotrace", "float32", "predicted CytoTRACE", nullable=True),
-        Column("pred_pseudotime", "float32", "predicted pseudotime", nullable=True),
-        Column("activation_logit", "float32", "log-odds that the well is activated", nullable=True),
-        Column("activation_probability", "float32", "probability that the well is activated", nullable=True),
-        Column("pred_activation", "float32", "predicted legacy activation score, in its unit", nullable=True),
+        *target_columns(targets, role="target"),
+        *prediction_columns(targets, "float32", with_logit=True),
         Column("split", "string", "train, val, or unseen by this model"),
         Column(
             "qc_pass", "bool", "usable; a well that fails is predicted but enters no training and no score"
@@ -32,31 +30,32 @@ WELL_PREDICTIONS = Table(
         MODEL_VERSION,
         *(
             Column(
-                f"sd_{name}",
+                target.spread,
                 "float64",
-                f"spread of the predicted {meaning} over the members of the ensemble; empty without one",
+                f"spread of the predicted {target.predicted} over the members of the ensemble; empty without one",
                 nullable=True,
             )
-            for name, meaning in (
-                ("tscore", "Tscore"),
-                ("cytotrace", "CytoTRACE"),
-                ("pseudotime", "pseudotime"),
-                ("activation_probability", "probability of activation"),
-                ("activation", "legacy activation score"),
-            )
+            for target in targets
         ),
         *(
             Column(
-                f"{end}_{score}",
+                name,
                 "float64",
                 f"{meaning} end of the conformal interval for a metabolite never seen; empty until these settings "
                 "were evaluated",
                 nullable=True,
             )
-            for score in SCORE_COLUMNS
-            for end, meaning in (("low", "lower"), ("high", "upper"))
+            for target in scores(targets)
+            for name, meaning in ((target.low, "lower"), (target.high, "upper"))
         ),
-    ),
+    )
+
+
+WELL_PREDICTIONS = Table(
+    asset="well_predictions",
+    made_by=SCORE,
+    description="What the model predicts for each well, beside the targets. A head without a target stays empty.",
+    columns_of=_well_predictions,
     key=("well_id",),
     code_version="2",
 )

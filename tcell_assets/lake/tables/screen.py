@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tcell_assets.lake.schema import Column, Table
 from tcell_assets.lake.stages import SCREEN
-from tcell_assets.lake.tables.columns import LATENT_COLUMNS, MODEL_VERSION, WELL_ID
+from tcell_assets.lake.tables.columns import LATENT_COLUMNS, MODEL_VERSION, WELL_ID, prediction_columns
+from tcell_assets.targets import Target, evaluated
 
-METABOLITE_SCORES = Table(
-    asset="metabolite_scores",
-    made_by=SCREEN,
-    needs_model=True,
-    description="Each metabolite over all batches, best hit first: how far from DMSO, how activated. DMSO itself has "
-    "no row.",
-    columns=(
+
+def _metabolite_scores(targets: Sequence[Target]) -> tuple[Column, ...]:
+    averaged = [target for target in targets if target.is_of_metabolites]
+    # Tables from before a target was declared count no well of it.
+    may_lack = {target.prediction for target in averaged if not target.is_published}
+    return (
         Column("rank", "int32", "1 is the strongest by what `ranked_by` says", nullable=True),
         Column("metabolite", "string", "treatment as written on the plate map"),
         Column("n_wells", "int32", "usable wells"),
@@ -22,13 +24,12 @@ METABOLITE_SCORES = Table(
                 ("euclidean", "the euclidean distance to DMSO"),
                 ("cosine", "the cosine distance to DMSO"),
                 ("cosine_centered", "the centred cosine distance to DMSO"),
-                ("activation_probability", "the predicted probability of activation"),
-                ("pred_activation", "the predicted legacy activation score"),
+                *((target.prediction, f"the predicted {target.predicted}") for target in averaged),
             )
             for column in (
                 Column(f"mean_{name}", "float64", f"mean of {meaning}", nullable=True),
                 Column(f"sd_{name}", "float64", f"standard deviation (n − 1) of {meaning}", nullable=True),
-                Column(f"n_{name}", "int32", f"wells with {meaning}"),
+                Column(f"n_{name}", "int32", f"wells with {meaning}", nullable=name in may_lack),
             )
         ),
         Column("hit_class", "string", "class of the metabolite, its best condition's, see `hit_calls`"),
@@ -38,7 +39,16 @@ METABOLITE_SCORES = Table(
             "hit_calls, or mean_euclidean in a screen where no replicates can be compared",
         ),
         MODEL_VERSION,
-    ),
+    )
+
+
+METABOLITE_SCORES = Table(
+    asset="metabolite_scores",
+    made_by=SCREEN,
+    needs_model=True,
+    description="Each metabolite over all batches, best hit first: how far from DMSO, how activated. DMSO itself has "
+    "no row.",
+    columns_of=_metabolite_scores,
     key=("metabolite",),
     partitioned=False,
     code_version="3",
@@ -209,12 +219,9 @@ LATENT_MAP_REFERENCE = Table(
     partitioned=False,
 )
 
-LATENT_MAP = Table(
-    asset="latent_map",
-    made_by=SCREEN,
-    needs_model=True,
-    description="Every scored well on the map of the latent space. New batches are projected; the map does not move.",
-    columns=(
+
+def _latent_map(targets: Sequence[Target]) -> tuple[Column, ...]:
+    return (
         WELL_ID,
         Column("batch", "string", "screening batch"),
         Column("plate", "string", "plate within the batch"),
@@ -225,14 +232,19 @@ LATENT_MAP = Table(
         Column("pca_2", "float64", "second principal component of the latent"),
         Column("umap_1", "float64", "first UMAP coordinate, where UMAP was asked for", nullable=True),
         Column("umap_2", "float64", "second UMAP coordinate, where UMAP was asked for", nullable=True),
-        Column("pred_tscore", "float32", "predicted Tscore", nullable=True),
-        Column("pred_cytotrace", "float32", "predicted CytoTRACE", nullable=True),
-        Column("pred_pseudotime", "float32", "predicted pseudotime", nullable=True),
-        Column("activation_probability", "float32", "probability that the well is activated", nullable=True),
+        *prediction_columns(evaluated(targets), "float32"),
         Column("qc_pass", "bool", "usable"),
         Column("is_reference", "bool", "the map was fitted on this well; others are projected"),
         MODEL_VERSION,
-    ),
+    )
+
+
+LATENT_MAP = Table(
+    asset="latent_map",
+    made_by=SCREEN,
+    needs_model=True,
+    description="Every scored well on the map of the latent space. New batches are projected; the map does not move.",
+    columns_of=_latent_map,
     key=("well_id",),
     partitioned=False,
     code_version="2",
@@ -242,11 +254,11 @@ PHENOTYPE_CORRELATION = Table(
     asset="phenotype_correlation",
     made_by=SCREEN,
     needs_model=True,
-    description="Correlation of distances, direction and latent coordinates with the three scores over treated wells, "
+    description="Correlation of distances, direction and latent coordinates with the scores over treated wells, "
     "before and after the position is taken out.",
     columns=(
         Column("quantity", "string", "distance, direction of the well's metabolite, or latent coordinate"),
-        Column("target", "string", "tscore, cytotrace or pseudotime"),
+        Column("target", "string", "name of the score"),
         Column("adjusted", "bool", "position taken out of both"),
         *(
             Column(f"{kind}{end}", "float64", f"{name}{meaning}", nullable=True)

@@ -8,23 +8,14 @@ import pandas as pd
 from tcell_assets.science.model.compute import Compute
 from tcell_assets.science.model.linear_models import logistic_regression, ridge_regression
 from tcell_assets.science.model.scoring import score_wells
-from tcell_assets.science.model.settings import LABEL_TARGET, LEGACY_TARGET, TARGETS
 from tcell_assets.science.model.trained_model import TrainedModel, align_genes
-from tcell_assets.science.model.training import TrainingData
-
-PREDICTION_OF_TARGET = {
-    "tscore": "pred_tscore",
-    "cytotrace": "pred_cytotrace",
-    "pseudotime": "pred_pseudotime",
-    LABEL_TARGET: "activation_logit",
-    LEGACY_TARGET: "pred_activation",
-}
+from tcell_assets.science.model.training_data import TrainingData
 
 
 def compare_with_linear_baselines(data: TrainingData, model: TrainedModel, compute: Compute) -> pd.DataFrame:
     """Held-out R² and AUROC of the model and of the linear models a statistician would try first.
 
-    Ridge (scores) and logistic regression (label) see the z-scored expression of the very training wells of the
+    Ridge (numbers) and logistic regression (labels) see the z-scored expression of the very training wells of the
     model and choose their penalty by cross-validation among them; all are judged on the model's held-out wells.
 
     Args:
@@ -46,23 +37,23 @@ def compare_with_linear_baselines(data: TrainingData, model: TrainedModel, compu
     in_training = (predictions["split"] == "train").to_numpy()
     held_out = (predictions["split"] == "val").to_numpy()
     rows = []
-    for target in (name for name in TARGETS if name in model.trained_heads):
-        truth = data.wells[target].to_numpy(dtype=float)
+    for target in (target for target in model.targets if target.name in model.trained_heads):
+        truth = data.wells[target.name].to_numpy(dtype=float)
         fit, test = in_training & ~np.isnan(truth), held_out & ~np.isnan(truth)
-        transformer = predictions[PREDICTION_OF_TARGET[target]].to_numpy(dtype=float)
-        if target == LABEL_TARGET:
+        transformer = predictions[target.output].to_numpy(dtype=float)
+        if target.is_binary:
             metric, name = roc_auc_score, "logistic"
             linear = make_pipeline(StandardScaler(), logistic_regression())
         else:
             metric, name = r2_score, "ridge"
             linear = make_pipeline(StandardScaler(), ridge_regression())
         linear.fit(frame.to_numpy()[fit], truth[fit])
-        predict = linear.decision_function if target == LABEL_TARGET else linear.predict
+        predict = linear.decision_function if target.is_binary else linear.predict
         can_be_judged = len(np.unique(truth[test])) > 1
         rows.append(
             {
-                "target": target,
-                "metric": "auroc" if target == LABEL_TARGET else "r2",
+                "target": target.name,
+                "metric": "auroc" if target.is_binary else "r2",
                 "transformer": metric(truth[test], transformer[test]) if can_be_judged else np.nan,
                 "linear": metric(truth[test], predict(frame.to_numpy()[test])) if can_be_judged else np.nan,
                 "linear_model": name,

@@ -1,14 +1,16 @@
-"""Calibration of the activation probability by temperature scaling."""
+"""Calibration of the probabilities of labels by temperature scaling."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
-from tcell_assets.science.model.settings import LABEL_TARGET
 from tcell_assets.science.well_join import rows_for_wells
+from tcell_assets.targets import Target, evaluated, known_targets, labels
 
 # Probabilities of exactly 0 or 1, as a forest gives, have no finite logit.
 SMALLEST_PROBABILITY = 1e-6
@@ -49,34 +51,44 @@ def logits_of(probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(logit(np.clip(probabilities, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)))
 
 
-def calibrate_out_of_fold(predictions: pd.DataFrame, wells: pd.DataFrame) -> pd.DataFrame:
+def calibrate_out_of_fold(
+    predictions: pd.DataFrame, wells: pd.DataFrame, targets: Sequence[Target] | None = None
+) -> pd.DataFrame:
     """Out-of-fold probabilities scaled by the temperature of the *other* folds, so none sees its own labels.
 
     Args:
-        predictions: `scheme, model, fold, well_id, activation_probability`, as
+        predictions: `scheme, model, fold, well_id` and the probability of each label, as
             `evaluation.out_of_fold_predictions` returns.
-        wells: `well_id, is_activated`.
+        wells: `well_id` and the labels.
+        targets: The targets predicted, by default every one of the installation.
 
     Returns:
-        The same table with calibrated `activation_probability` and a column `temperature`. A fold whose other
-        folds lack a class keeps temperature 1.
+        The same table with calibrated probabilities and, of each label, the column of its temperature
+        (`Target.temperature`). A fold whose other folds lack a class keeps temperature 1.
     """
-    calibrated = predictions.reset_index(drop=True).assign(temperature=1.0)
-    labels = pd.to_numeric(
-        rows_for_wells(wells, wells["well_id"].tolist(), "well metadata")[LABEL_TARGET], errors="coerce"
-    )
-    for _, own in calibrated.groupby(["scheme", "model"], sort=False):
-        label = labels.loc[own["well_id"]].to_numpy(dtype=np.float64)
-        logits = logits_of(own["activation_probability"].to_numpy(dtype=np.float64))
-        fold = own["fold"].to_numpy()
-        for held_out in np.unique(fold):
-            others = (fold != held_out) & np.isfinite(label) & np.isfinite(logits)
-            if len(np.unique(label[others])) < 2:
-                continue
-            rows = own.index[fold == held_out]
-            temperature = fit_temperature(logits[others], label[others])
-            calibrated.loc[rows, "temperature"] = temperature
-            calibrated.loc[rows, "activation_probability"] = calibrated_probability(
-                logits[fold == held_out], temperature
-            )
+    known = evaluated(known_targets() if targets is None else targets)
+    calibrated = predictions.reset_index(drop=True)
+    metadata = rows_for_wells(wells, wells["well_id"].tolist(), "well metadata")
+    for target in labels(known):
+        calibrated[target.temperature] = 1.0
+        truth = pd.to_numeric(metadata[target.name], errors="coerce")
+        for _, own in calibrated.groupby(["scheme", "model"], sort=False):
+            _calibrate(calibrated, own, truth, target)
     return calibrated
+
+
+def _calibrate(calibrated: pd.DataFrame, own: pd.DataFrame, truth: pd.Series, target: Target) -> None:
+    """Calibrate one label in the rows of one model and scheme, in place."""
+    label = truth.loc[own["well_id"]].to_numpy(dtype=np.float64)
+    logits = logits_of(own[target.prediction].to_numpy(dtype=np.float64))
+    fold = own["fold"].to_numpy()
+    for held_out in np.unique(fold):
+        others = (fold != held_out) & np.isfinite(label) & np.isfinite(logits)
+        if len(np.unique(label[others])) < 2:
+            continue
+        rows = own.index[fold == held_out]
+        temperature = fit_temperature(logits[others], label[others])
+        calibrated.loc[rows, target.temperature] = temperature
+        calibrated.loc[rows, target.prediction] = calibrated_probability(
+            logits[fold == held_out], temperature
+        )

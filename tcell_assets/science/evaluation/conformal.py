@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from tcell_assets.science.conditions import is_treated
-from tcell_assets.science.model.settings import REGRESSION_TARGETS
 from tcell_assets.science.well_join import rows_for_wells
+from tcell_assets.targets import Target, known_targets, scores
 
 
 def conformal_radius(residuals: np.ndarray, level: float = 0.9) -> float:
@@ -29,7 +31,13 @@ def conformal_radius(residuals: np.ndarray, level: float = 0.9) -> float:
     return float(ordered[place - 1]) if place <= len(ordered) else float("inf")
 
 
-def conformal_radii(predictions: pd.DataFrame, wells: pd.DataFrame, *, level: float = 0.9) -> pd.DataFrame:
+def conformal_radii(
+    predictions: pd.DataFrame,
+    wells: pd.DataFrame,
+    *,
+    level: float = 0.9,
+    targets: Sequence[Target] | None = None,
+) -> pd.DataFrame:
     """Radius of every model, scheme and score, with the coverage it really has.
 
     The coverage of a fold's wells is counted with the radius of the other folds' residuals, so it is what new
@@ -39,19 +47,21 @@ def conformal_radii(predictions: pd.DataFrame, wells: pd.DataFrame, *, level: fl
         predictions: As `evaluation.out_of_fold_predictions` returns.
         wells: Well metadata with targets.
         level: Nominal coverage.
+        targets: The targets predicted, by default every one of the installation.
 
     Returns:
         `scheme, model, target, level, radius, coverage, n_wells`; `radius` is that of all folds.
     """
+    judged = scores(known_targets() if targets is None else targets)
     treated = set(wells.loc[is_treated(wells), "well_id"])
     rows = []
     for (scheme, model), own in predictions.groupby(["scheme", "model"], sort=False):
         own = own[own["well_id"].isin(treated)]
         observed = rows_for_wells(wells, own["well_id"].tolist(), "well metadata")
-        for target in REGRESSION_TARGETS:
+        for target in judged:
             residual = (
-                pd.to_numeric(observed[target], errors="coerce").to_numpy(dtype=np.float64)
-                - own[f"pred_{target}"].to_numpy(dtype=np.float64)
+                pd.to_numeric(observed[target.name], errors="coerce").to_numpy(dtype=np.float64)
+                - own[target.prediction].to_numpy(dtype=np.float64)
             )  # fmt: skip
             known = np.isfinite(residual)
             if not known.any():
@@ -65,7 +75,7 @@ def conformal_radii(predictions: pd.DataFrame, wells: pd.DataFrame, *, level: fl
                 {
                     "scheme": scheme,
                     "model": model,
-                    "target": target,
+                    "target": target.name,
                     "level": level,
                     "radius": conformal_radius(residual, level),
                     "coverage": covered.mean(),
@@ -80,14 +90,16 @@ def with_intervals(
     radii: pd.DataFrame,
     model: str = "transformer",
     scheme: str = "leave_metabolite_out",
+    targets: Sequence[Target] | None = None,
 ) -> pd.DataFrame:
     """Predictions with `low_tscore, high_tscore, …` around every score.
 
     Args:
-        predictions: `well_id, pred_tscore, pred_cytotrace, pred_pseudotime`.
+        predictions: `well_id` and the predictions.
         radii: As `conformal_radii` returns.
         model: Whose radii.
         scheme: Which kind of novelty the intervals allow for; by default metabolites never seen.
+        targets: The targets predicted, by default every one of the installation.
 
     Raises:
         ValueError: No radius of that model and scheme.
@@ -98,7 +110,9 @@ def with_intervals(
             f"no conformal radius of {model} for {scheme}. Evaluate that model and scheme first."
         )
     extended = predictions.copy()
-    for target, radius in chosen.items():
-        extended[f"low_{target}"] = predictions[f"pred_{target}"] - radius
-        extended[f"high_{target}"] = predictions[f"pred_{target}"] + radius
+    for target in scores(known_targets() if targets is None else targets):
+        if target.name in chosen.index and target.prediction in predictions:
+            radius = chosen[target.name]
+            extended[target.low] = predictions[target.prediction] - radius
+            extended[target.high] = predictions[target.prediction] + radius
     return extended

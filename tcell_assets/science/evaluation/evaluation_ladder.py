@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,8 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tcell_assets.science.model.settings import LABEL_TARGET, LEGACY_TARGET, REGRESSION_TARGETS
 from tcell_assets.science.plates.plate_geometry import row_number
-
-PREDICTED_TARGETS = (*REGRESSION_TARGETS, LABEL_TARGET)
-PREDICTION_COLUMNS = {target: f"pred_{target}" for target in REGRESSION_TARGETS} | {
-    LABEL_TARGET: "activation_probability"
-}
+from tcell_assets.targets import Target, evaluated, known_targets, names_of
 
 PRINCIPAL_COMPONENTS = 50
 NEIGHBOURS = 15
@@ -43,16 +38,18 @@ class FoldWells:
             the held-out side does not have, so that no model can look at them.
         expression: One column a gene.
         depth: Total UMI a well, None where only transformed values are known.
+        targets: What is to be predicted; a model may learn more of them than it is measured by.
     """
 
     wells: pd.DataFrame
     expression: pd.DataFrame
     depth: pd.Series | None
+    targets: tuple[Target, ...] = field(default_factory=known_targets)
 
 
 FitPredict = Callable[[FoldWells, FoldWells], pd.DataFrame]
-"""Fits on the first wells and returns, for the second, `pred_tscore, pred_cytotrace, pred_pseudotime,
-activation_probability`, indexed by `well_id`; a target unknown in training is NaN."""
+"""Fits on the first wells and returns, for the second, the prediction of every evaluated target
+(`Target.prediction`), indexed by `well_id`; a target unknown in training is NaN."""
 
 Features = Callable[[FoldWells, FoldWells], tuple[np.ndarray, np.ndarray]]
 
@@ -105,8 +102,8 @@ def baseline_ladder(has_depth: bool, seed: int = 614) -> dict[str, FitPredict]:
 
 def without_targets(side: FoldWells) -> FoldWells:
     """The same wells with every target column gone."""
-    targets = [*PREDICTED_TARGETS, LEGACY_TARGET]
-    return replace(side, wells=side.wells.drop(columns=targets, errors="ignore"))
+    names = names_of(side.targets)
+    return replace(side, wells=side.wells.drop(columns=names, errors="ignore"))
 
 
 def _per_target(
@@ -117,9 +114,9 @@ def _per_target(
     def fit_predict(training: FoldWells, held_out: FoldWells) -> pd.DataFrame:
         known_features, asked_features = features(training, held_out)
         predicted = pd.DataFrame(index=held_out.wells.index)
-        for target, column in PREDICTION_COLUMNS.items():
-            is_label = target == LABEL_TARGET
-            values = pd.to_numeric(training.wells[target], errors="coerce").to_numpy(dtype=np.float64)
+        for target in evaluated(training.targets):
+            column, is_label = target.prediction, target.is_binary
+            values = pd.to_numeric(training.wells[target.name], errors="coerce").to_numpy(dtype=np.float64)
             known = np.isfinite(values)
             if not known.any():
                 predicted[column] = np.nan

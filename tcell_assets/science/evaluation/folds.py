@@ -7,6 +7,7 @@ import pandas as pd
 
 from tcell_assets.science.conditions import compounds, is_treated
 from tcell_assets.science.evaluation.settings import SCHEMES, Scheme
+from tcell_assets.targets import ACTIVATION_LABEL
 
 ALWAYS_TRAINING = -1
 
@@ -34,7 +35,7 @@ def assign_folds(wells: pd.DataFrame, scheme: Scheme, n_folds: int = 5, seed: in
     index = pd.Index(wells["well_id"], name="well_id")
     if scheme == "random":
         _require_groups(len(wells), n_folds, "wells", scheme)
-        label = wells["is_activated"].astype("Float64").fillna(-1).astype(float).to_numpy()
+        label = wells[ACTIVATION_LABEL].astype("Float64").fillna(-1).astype(float).to_numpy()
         shuffled = np.lexsort((generator.random(len(wells)), label))
         fold = np.empty(len(wells), dtype=int)
         fold[shuffled] = np.arange(len(wells)) % n_folds

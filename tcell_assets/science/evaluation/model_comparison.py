@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tcell_assets.science.model.settings import LABEL_TARGET, LEGACY_TARGET, REGRESSION_TARGETS
 from tcell_assets.science.model.trained_model import TrainedModel
+from tcell_assets.targets import Target, by_term
 
 if TYPE_CHECKING:
     from tcell_assets.science.model.scoring import WellScores
-    from tcell_assets.science.model.training import TrainingData
+    from tcell_assets.science.model.training_data import TrainingData
 
 # Fewer wells that both models have never seen say too little; then all of the candidate's validation wells serve.
 FEWEST_UNSEEN_WELLS = 20
@@ -70,33 +70,35 @@ def shared_heads(candidate: TrainedModel, current: TrainedModel) -> tuple[str, .
 def validation_loss(
     predictions: pd.DataFrame, wells: pd.DataFrame, heads: Sequence[str], candidate: TrainedModel
 ) -> float:
-    """The training loss `MSE + BCE + λ·MSE_activation` of predictions, each term a mean over its known entries.
+    """The training loss of predictions: the weighted terms, each a mean over its known entries.
 
-    λ and the scale of the legacy score are the candidate's, whichever model predicted, so that two models' losses are
-    comparable.
+    Weights and the scale of standardised targets are the candidate's, whichever model predicted, so that two models'
+    losses are comparable.
 
     Args:
-        predictions: `well_id, pred_tscore, pred_cytotrace, pred_pseudotime, activation_logit, pred_activation`.
+        predictions: `well_id` and the predictions of the heads.
         wells: `well_id` and the targets, NaN where unknown.
-        heads: Heads to count.
-        candidate: Gives λ and the legacy score's mean and standard deviation.
+        heads: Heads to count, all of them the candidate's.
+        candidate: Gives targets, weights and scales.
     """
     joined = wells.merge(predictions, on="well_id", validate="one_to_one", suffixes=("", "_predicted"))
+    counted = [target for target in candidate.targets if target.name in heads]
     loss = 0.0
-    scores = [head for head in REGRESSION_TARGETS if head in heads]
-    if scores:
-        errors = [joined[f"pred_{head}"] - joined[head] for head in scores]
-        loss += _mean_of_known(np.square(np.asarray(errors, dtype=float)))
-    if LABEL_TARGET in heads:
-        logit = joined["activation_logit"].to_numpy(dtype=float)
-        label = joined[LABEL_TARGET].to_numpy(dtype=float)
-        # log(1 + exp(logit)) − label·logit is the cross-entropy, without overflow for large logits.
-        loss += _mean_of_known(np.logaddexp(0.0, logit) - label * logit)
-    if LEGACY_TARGET in heads:
-        error = (joined["pred_activation"] - joined[LEGACY_TARGET]).to_numpy(dtype=float)
-        scaled = np.square(error / candidate.activation_standard_deviation)
-        loss += candidate.settings.activation_weight * _mean_of_known(scaled)
+    for first, *others in by_term(counted).values():
+        losses = [_losses(target, joined, candidate) for target in (first, *others)]
+        loss += first.weight_under(candidate.settings) * _mean_of_known(np.concatenate(losses))
     return loss
+
+
+def _losses(target: Target, joined: pd.DataFrame, candidate: TrainedModel) -> np.ndarray:
+    """What every well adds to the term of a target, NaN where it is unknown."""
+    said = joined[target.output].to_numpy(dtype=float)
+    truth = joined[target.name].to_numpy(dtype=float)
+    if target.is_binary:
+        # log(1 + exp(logit)) − label·logit is the cross-entropy, without overflow for large logits.
+        return np.asarray(np.logaddexp(0.0, said) - truth * said)
+    scale = candidate.scales.get(target.name)
+    return np.square((said - truth) / (1.0 if scale is None else scale.standard_deviation))
 
 
 def _mean_of_known(values: np.ndarray) -> float:

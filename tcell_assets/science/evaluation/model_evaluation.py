@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from tcell_assets.science.conditions import compounds, is_treated
 from tcell_assets.science.evaluation.evaluation_ladder import (
-    PREDICTED_TARGETS,
-    PREDICTION_COLUMNS,
     FitPredict,
     FoldWells,
     without_targets,
@@ -31,8 +29,8 @@ from tcell_assets.science.evaluation.prediction_metrics import (
     bootstrap_weights,
     r_squared,
 )
-from tcell_assets.science.model.settings import LABEL_TARGET, REGRESSION_TARGETS
 from tcell_assets.science.well_join import rows_for_wells, some_names, usable_wells
+from tcell_assets.targets import Target, evaluated, known_targets
 
 RESIDUAL_METRIC = "within_plate_residual_r2"
 
@@ -58,17 +56,18 @@ class EvaluationData:
     """What every model is evaluated on.
 
     Attributes:
-        wells: Well metadata with targets: `well_id, batch, plate, row, column, metabolite, is_dmso, tscore,
-            cytotrace, pseudotime, is_activated`.
+        wells: Well metadata: `well_id, batch, plate, row, column, metabolite, is_dmso` and the targets.
         expression_fitted_on: Given the training wells of a fold, the expression of all wells (index `well_id`)
             with everything that is fitted, such as the dispersion trend, fitted on those wells. Where the
             values came transformed already, `lambda training_wells: expression`.
         depth: Total UMI indexed by `well_id`, None where unknown.
+        targets: What the models learn, by default every target of the installation.
     """
 
     wells: pd.DataFrame
     expression_fitted_on: Callable[[Sequence[str]], pd.DataFrame]
     depth: pd.Series | None = None
+    targets: tuple[Target, ...] = field(default_factory=known_targets)
 
 
 def out_of_fold_predictions(
@@ -94,21 +93,22 @@ def out_of_fold_predictions(
         on_progress: Called with scheme, model and fold before each fit.
 
     Returns:
-        `scheme, model, fold, well_id, pred_tscore, pred_cytotrace, pred_pseudotime, activation_probability`.
+        `scheme, model, fold, well_id` and the prediction of every evaluated target.
 
     Raises:
         ValueError: A scheme has too few groups, or a model does not predict every held-out well once.
     """
     keep = usable_wells(usable, data.wells["well_id"].tolist()).to_numpy()
     wells = data.wells[keep].reset_index(drop=True)
+    predictions = [target.prediction for target in evaluated(data.targets)]
     tables = []
     for scheme in schemes:
         folds = assign_folds(wells, scheme, n_folds, seed)
         for fold in sorted(set(folds) - {ALWAYS_TRAINING}):
             held_out = (folds == fold).to_numpy()
             expression = data.expression_fitted_on(wells.loc[~held_out, "well_id"].tolist())
-            training_side = _fold_wells(wells[~held_out], expression, data.depth)
-            held_out_side = without_targets(_fold_wells(wells[held_out], expression, data.depth))
+            training_side = _fold_wells(wells[~held_out], expression, data)
+            held_out_side = without_targets(_fold_wells(wells[held_out], expression, data))
             for name, fit_predict in models.items():
                 if on_progress is not None:
                     on_progress(scheme, name, int(fold))
@@ -119,23 +119,29 @@ def out_of_fold_predictions(
                         f"{name}, {scheme}, fold {fold}: predictions and held-out wells differ: "
                         f"{some_names(missing) or 'a well twice'}"
                     )
-                predicted = predicted.reindex(columns=list(PREDICTION_COLUMNS.values()))
+                predicted = predicted.reindex(columns=predictions)
                 tables.append(
                     predicted.rename_axis("well_id")
                     .reset_index()
                     .assign(scheme=scheme, model=name, fold=int(fold))
                 )
-    columns = ["scheme", "model", "fold", "well_id", *PREDICTION_COLUMNS.values()]
+    columns = ["scheme", "model", "fold", "well_id", *predictions]
     return pd.concat(tables, ignore_index=True)[columns]
 
 
 def ladder_metrics(
-    predictions: pd.DataFrame, wells: pd.DataFrame, *, draws: int = 1000, level: float = 0.95, seed: int = 614
+    predictions: pd.DataFrame,
+    wells: pd.DataFrame,
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 614,
+    targets: Sequence[Target] | None = None,
 ) -> pd.DataFrame:
     """Every metric of every model and scheme with its confidence interval.
 
     Scores: R², mean absolute error, Spearman, and the R² left within plates (`within_plate_residual_r2`): of
-    target and prediction after both lost their plate × row, plate × column and batch × position means. Label:
+    target and prediction after both lost their plate × row, plate × column and batch × position means. Labels:
     AUROC, AUPRC, Brier score, expected calibration error. Intervals: bootstrap over metabolites, because the
     wells of a metabolite are not independent. DMSO wells are not scored.
 
@@ -145,6 +151,7 @@ def ladder_metrics(
         draws: Bootstrap draws.
         level: Of the intervals.
         seed: Of the bootstrap.
+        targets: The targets predicted, by default every one of the installation.
 
     Returns:
         `scheme, model, target, metric, value, low, high, n_wells, replicate_leakage`; the last is the share of
@@ -152,7 +159,7 @@ def ladder_metrics(
     """
     rows = []
     for scheme, target, metric, names, values, n_wells, leakage in _metric_draws(
-        predictions, wells, draws, seed
+        predictions, wells, draws, seed, targets
     ):
         low, high = _interval(values[:, 1:], level)
         rows += [
@@ -180,6 +187,7 @@ def paired_differences(
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 614,
+    targets: Sequence[Target] | None = None,
 ) -> pd.DataFrame:
     """How far one model lies above every other on the same wells and the same bootstrap draws.
 
@@ -194,7 +202,9 @@ def paired_differences(
     if model not in set(predictions["model"]):
         raise ValueError(f"no predictions of {model!r}; found {some_names(set(predictions['model']))}")
     rows = []
-    for scheme, target, metric, names, values, _, _ in _metric_draws(predictions, wells, draws, seed):
+    for scheme, target, metric, names, values, _, _ in _metric_draws(
+        predictions, wells, draws, seed, targets
+    ):
         own = values[names.index(model)]
         sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
         for index, other in enumerate(names):
@@ -284,21 +294,25 @@ def without_position(values: np.ndarray, wells: pd.DataFrame, rounds: int = 100)
     return residual
 
 
-def _fold_wells(wells: pd.DataFrame, expression: pd.DataFrame, depth: pd.Series | None) -> FoldWells:
+def _fold_wells(wells: pd.DataFrame, expression: pd.DataFrame, data: EvaluationData) -> FoldWells:
     indexed = wells.set_index("well_id")
     missing = set(indexed.index) - set(expression.index)
     if missing:
         raise ValueError(f"expression: no row for {len(missing)} well(s): {some_names(missing)}")
-    return FoldWells(
-        indexed, expression.loc[indexed.index], None if depth is None else depth.loc[indexed.index]
-    )
+    depth = None if data.depth is None else data.depth.loc[indexed.index]
+    return FoldWells(indexed, expression.loc[indexed.index], depth, data.targets)
 
 
 def _metric_draws(
-    predictions: pd.DataFrame, wells: pd.DataFrame, draws: int, seed: int
+    predictions: pd.DataFrame,
+    wells: pd.DataFrame,
+    draws: int,
+    seed: int,
+    targets: Sequence[Target] | None,
 ) -> list[tuple[str, str, str, list[str], np.ndarray, int, float]]:
     """Per scheme, target and metric: model names, values (models, 1 + draws), wells scored, replicate leakage."""
     results = []
+    judged = evaluated(known_targets() if targets is None else targets)
     treated = wells.loc[is_treated(wells), "well_id"]
     for scheme, of_scheme in predictions.groupby("scheme", sort=False):
         names = list(dict.fromkeys(of_scheme["model"]))
@@ -311,33 +325,33 @@ def _metric_draws(
             name: rows_for_wells(of_scheme[of_scheme["model"] == name], scored, f"predictions of {name}")
             for name in names
         }
-        for target in PREDICTED_TARGETS:
-            observed = pd.to_numeric(metadata[target], errors="coerce").to_numpy(dtype=np.float64)
-            column = PREDICTION_COLUMNS[target]
+        for target in judged:
+            observed = pd.to_numeric(metadata[target.name], errors="coerce").to_numpy(dtype=np.float64)
+            column = target.prediction
             predicted = np.column_stack([by_model[name][column] for name in names]).astype(np.float64)
             finite = np.isfinite(predicted)
             if (finite.any(axis=1) != finite.all(axis=1)).any():
                 silent = [name for name, own in zip(names, finite.T, strict=True) if not own.all()]
                 raise ValueError(
-                    f"{scheme}: {some_names(silent)} predicts no {target} where other models do; "
+                    f"{scheme}: {some_names(silent)} predicts no {target.name} where other models do; "
                     "no comparison is fair on different wells"
                 )
             known = np.isfinite(observed) & finite.all(axis=1)
             if not known.any():
                 continue
             weights = bootstrap_weights(compounds(metadata)[known].astype(str).to_numpy(), draws, seed)
-            metrics = LABEL_METRICS if target == LABEL_TARGET else SCORE_METRICS
+            metrics = LABEL_METRICS if target.is_binary else SCORE_METRICS
             quantities = {
                 metric: (function, observed[known], predicted[known]) for metric, function in metrics.items()
             }
-            if target in REGRESSION_TARGETS:
+            if not target.is_binary:
                 residuals = without_position(
                     np.column_stack([observed[known], predicted[known]]), metadata[known]
                 )
                 quantities[RESIDUAL_METRIC] = (r_squared, residuals[:, 0], residuals[:, 1:])
             for metric, (function, truth, guesses) in quantities.items():
                 values = _over_models(function, truth, guesses, weights)
-                results.append((str(scheme), target, metric, names, values, int(known.sum()), leakage))
+                results.append((str(scheme), target.name, metric, names, values, int(known.sum()), leakage))
     return results
 
 

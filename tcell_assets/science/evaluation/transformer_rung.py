@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from tcell_assets.science.evaluation.evaluation_ladder import PREDICTION_COLUMNS, FitPredict, FoldWells
+from tcell_assets.science.evaluation.evaluation_ladder import FitPredict, FoldWells
 from tcell_assets.science.model.compute import Compute
 from tcell_assets.science.model.ensemble import combine_members
 from tcell_assets.science.model.scoring import score_wells
-from tcell_assets.science.model.settings import TARGETS, TrainingSettings
-from tcell_assets.science.model.training import Progress, TrainingData, train
+from tcell_assets.science.model.settings import TrainingSettings
+from tcell_assets.science.model.training import Progress, train
+from tcell_assets.science.model.training_data import TrainingData
+from tcell_assets.targets import evaluated, names_of
 
 
 def transformer_rung(
@@ -37,15 +39,14 @@ def transformer_rung(
     members = [settings.seed] if seeds is None else list(seeds)
 
     def fit_predict(training: FoldWells, held_out: FoldWells) -> pd.DataFrame:
-        wells = training.wells.reset_index()
-        targets = (
-            wells.reindex(columns=list(TARGETS)).apply(pd.to_numeric, errors="coerce").astype(np.float64)
-        )
+        wells, names = training.wells.reset_index(), names_of(training.targets)
+        targets = wells.reindex(columns=names).apply(pd.to_numeric, errors="coerce").astype(np.float64)
         data = TrainingData(
             expression=training.expression.to_numpy(dtype=np.float32),
             genes=tuple(str(gene) for gene in training.expression.columns),
-            wells=wells.drop(columns=list(TARGETS), errors="ignore").join(targets),
+            wells=wells.drop(columns=names, errors="ignore").join(targets),
             batch_hashes={},
+            targets=training.targets,
         )
         predictions = {
             str(seed): score_wells(
@@ -55,6 +56,7 @@ def transformer_rung(
             ).predictions
             for seed in members
         }
-        return combine_members(predictions).set_index("well_id")[list(PREDICTION_COLUMNS.values())]
+        combined = combine_members(predictions, training.targets).set_index("well_id")
+        return combined[[target.prediction for target in evaluated(training.targets)]]
 
     return fit_predict

@@ -1,4 +1,4 @@
-"""The multi-task Transformer over genes: expression of a well in, latent z and five heads out.
+"""The multi-task Transformer over genes: expression of a well in, latent z and a head a target out.
 
 Readable top down: `ExpressionTransformer.forward` is the method in order. The encoder runs in the precision of
 the caller's autocast; pooling, latent MLP, linear path and heads always compute in fp32, because
@@ -7,6 +7,7 @@ in bf16 their outputs correlate only 0.98 with fp32 across wells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,23 +17,25 @@ from torch.nn.functional import dropout, scaled_dot_product_attention
 
 from tcell_assets.science.model.compute import cpu_has_amx
 from tcell_assets.science.model.linear_models import LinearHeads
-from tcell_assets.science.model.settings import TARGETS, NetworkSettings, SettingsError
+from tcell_assets.science.model.settings import NetworkSettings, SettingsError
+from tcell_assets.targets import TARGETS, Target, by_head, names_of
 
 
 class NetworkOutput(NamedTuple):
     """What the network says of each well; every head is a linear map of `latent`.
 
     Attributes:
-        scores: (wells, 3), in the order of `REGRESSION_TARGETS`.
-        is_activated: (wells,), the logit.
-        activation_score: (wells,), in standardised units.
+        heads: (wells,) of every target by its name: a number, standardised where the target `is_scaled`, or the logit
+            of a label.
         latent: (wells, latent).
     """
 
-    scores: Tensor
-    is_activated: Tensor
-    activation_score: Tensor
+    heads: dict[str, Tensor]
     latent: Tensor
+
+    def stacked(self) -> Tensor:
+        """All heads (wells, targets), in the order of the network's targets."""
+        return torch.stack(list(self.heads.values()), dim=1)
 
 
 class FullAttention(nn.Module):
@@ -170,12 +173,13 @@ class ExpressionTransformer(nn.Module):
     Args:
         settings: Shape of the network.
         genes: Number of genes, in a fixed order.
+        targets: What it predicts; those that name one head share its matrix.
     """
 
     gene_mean: Tensor
     gene_scale: Tensor
 
-    def __init__(self, settings: NetworkSettings, genes: int) -> None:
+    def __init__(self, settings: NetworkSettings, genes: int, targets: Sequence[Target] = TARGETS) -> None:
         super().__init__()
         refuse_unaffordable_attention(settings, genes)
         self.settings = settings
@@ -194,9 +198,16 @@ class ExpressionTransformer(nn.Module):
         if self.linear_path is not None:
             # From zero, so that the latent holds no random projection of the input that no loss has asked for.
             nn.init.zeros_(self.linear_path.weight)
-        self.scores_head = nn.Linear(settings.latent, 3)
-        self.is_activated_head = nn.Linear(settings.latent, 1)
-        self.activation_score_head = nn.Linear(settings.latent, 1)
+        self.target_order = names_of(targets)
+        self.targets_of_head = {head: names_of(members) for head, members in by_head(targets).items()}
+        for head, members in self.targets_of_head.items():
+            self.add_module(f"{head}_head", nn.Linear(settings.latent, len(members)))
+
+    def head(self, name: str) -> nn.Linear:
+        """One of the heads, by the name that its targets give it."""
+        head = self.get_submodule(f"{name}_head")
+        assert isinstance(head, nn.Linear)
+        return head
 
     def set_scaler(self, mean: np.ndarray, standard_deviation: np.ndarray) -> None:
         """Make the z-score with these (genes,) values part of the network."""
@@ -204,18 +215,19 @@ class ExpressionTransformer(nn.Module):
         self.gene_scale.copy_(torch.as_tensor(standard_deviation + 1e-8))
 
     @torch.no_grad()
-    def start_from(self, linear: LinearHeads) -> None:
-        """Make the heads say what a linear model says, in the order of `TARGETS`, until training moves on.
+    def start_from(self, linear: LinearHeads, targets: Sequence[Target]) -> None:
+        """Make the heads say what a linear model of these targets says, until training moves on.
 
-        The linear path spreads the model's five outputs over the latent along random orthonormal axes, from which the
+        The linear path spreads the model's outputs over the latent along random orthonormal axes, from which the
         heads read them, so that no latent axis is without a gradient; the Transformer's last layer starts at zero.
         """
         assert self.linear_path is not None
-        axes, _ = torch.linalg.qr(torch.randn(self.settings.latent, len(TARGETS)))
+        axes, _ = torch.linalg.qr(torch.randn(self.settings.latent, len(targets)))
         self.linear_path.weight.copy_(axes @ torch.from_numpy(linear.coefficients).float())
-        start = 0
-        for head in (self.scores_head, self.is_activated_head, self.activation_score_head):
-            rows = slice(start, start := start + head.out_features)
+        row_of = {name: row for row, name in enumerate(names_of(targets))}
+        for name, members in self.targets_of_head.items():
+            rows = [row_of[member] for member in members]
+            head = self.head(name)
             head.weight.copy_(axes.T[rows])
             head.bias.copy_(torch.from_numpy(linear.intercepts[rows]))
         last = self.latent_mlp[-1]
@@ -240,12 +252,12 @@ class ExpressionTransformer(nn.Module):
             latent = self.latent_mlp(tokens.float().mean(dim=1))
             if self.linear_path is not None:
                 latent = latent + self.linear_path(scaled)
-            return NetworkOutput(
-                scores=self.scores_head(latent),
-                is_activated=self.is_activated_head(latent).squeeze(-1),
-                activation_score=self.activation_score_head(latent).squeeze(-1),
-                latent=latent,
-            )
+            heads = {
+                member: column
+                for name, members in self.targets_of_head.items()
+                for member, column in zip(members, self.head(name)(latent).unbind(dim=1), strict=True)
+            }
+            return NetworkOutput({name: heads[name] for name in self.target_order}, latent)
 
 
 def refuse_unaffordable_attention(settings: NetworkSettings, genes: int) -> None:

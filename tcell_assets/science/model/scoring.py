@@ -11,9 +11,9 @@ import torch
 
 from tcell_assets.science.model.compute import Compute
 from tcell_assets.science.model.network import ExpressionTransformer, NetworkOutput
-from tcell_assets.science.model.settings import LABEL_TARGET, LEGACY_TARGET, REGRESSION_TARGETS, TARGETS
 from tcell_assets.science.model.trained_model import ModelError, TrainedModel, gene_positions
 from tcell_assets.science.well_join import rows_for_wells
+from tcell_assets.targets import ACTIVATION_LABEL, LEGACY_SCORE, known_targets, names_of
 
 GRADIENT_X_INPUT = "gradient_x_input"
 
@@ -27,9 +27,8 @@ class WellScores:
     """What the model says of a set of wells.
 
     Attributes:
-        predictions: `well_id, pred_tscore, pred_cytotrace, pred_pseudotime, activation_logit,
-            activation_probability, pred_activation, split, model_version`; an untrained head's columns
-            are NaN.
+        predictions: `well_id`, the prediction of every target of the model (`Target.predictions`), `split,
+            model_version`; an untrained head's columns are NaN.
         latents: `well_id, z_00 …, latent_norm, model_version`.
         importance: `gene, importance, signed_importance, n_wells, head, method, model_version`, in the
             model's gene order; None where no head was asked for.
@@ -45,20 +44,27 @@ def resolve_head(model: TrainedModel, head: str) -> str:
 
     Args:
         model: The model.
-        head: A head's name, or `auto`: the legacy activation score if trained, else the label.
+        head: A target's name, or `auto`: the legacy activation score if trained, else the activation label, else the
+            first trained one that the installation declared.
 
     Raises:
         ScoringError: No such head, or it is untrained.
     """
     if head == "auto":
-        for candidate in (LEGACY_TARGET, LABEL_TARGET):
+        declared = [target.name for target in model.targets if not target.is_published]
+        for candidate in (LEGACY_SCORE, ACTIVATION_LABEL, *declared):
             if candidate in model.trained_heads:
                 return candidate
     if head in model.trained_heads:
         return head
-    problem = "is untrained (no training well had its target)" if head in TARGETS else "does not exist"
     if head == "auto":
-        problem = "finds neither activation_score nor is_activated trained"
+        problem = f"finds neither {LEGACY_SCORE} nor {ACTIVATION_LABEL} trained"
+    elif head in names_of(model.targets):
+        problem = "is untrained (no training well had its target)"
+    elif head in names_of(known_targets()):
+        problem = "was declared after this model was trained (train again to have it)"
+    else:
+        problem = "does not exist"
     raise ScoringError(
         f"head {head!r} {problem} in model {model.version}; trained are {', '.join(model.trained_heads)}"
     )
@@ -66,7 +72,7 @@ def resolve_head(model: TrainedModel, head: str) -> str:
 
 def build_network(model: TrainedModel) -> ExpressionTransformer:
     """The model's network with its best weights and its scaler, frozen and in evaluation mode."""
-    network = ExpressionTransformer(model.settings.network, len(model.genes))
+    network = ExpressionTransformer(model.settings.network, len(model.genes), model.targets)
     try:
         network.load_state_dict({name: torch.from_numpy(value) for name, value in model.weights.items()})
     except RuntimeError as error:
@@ -156,7 +162,9 @@ def _score_chunk(
     if expression.empty:
         raise ScoringError("no wells to score; give at least one row and the model's genes")
     positions = gene_positions(expression.columns, model)
-    outputs = np.empty((len(expression), 5 + model.settings.network.latent), dtype=np.float32)
+    outputs = np.empty(
+        (len(expression), len(model.targets) + model.settings.network.latent), dtype=np.float32
+    )
     absolute = np.zeros(len(model.genes))
     signed = np.zeros(len(model.genes))
     wells_at_once = compute.wells_at_once(compute.batch_size, len(model.genes))
@@ -175,15 +183,11 @@ def _score_chunk(
             attribution = (gradient * scaled.detach()).cpu().double()
             absolute += attribution.abs().sum(dim=0).numpy()
             signed += attribution.sum(dim=0).numpy()
-        columns = [
-            output.scores,
-            output.is_activated[:, None],
-            output.activation_score[:, None],
-            output.latent,
-        ]
-        outputs[start : start + len(rows)] = torch.cat(columns, dim=1).detach().cpu().numpy()
+        stop = start + len(rows)
+        # One copy from the device, not one a head.
+        outputs[start:stop] = torch.cat([output.stacked(), output.latent], dim=1).detach().cpu().numpy()
         if on_progress is not None:
-            on_progress(done_before + start + len(rows))
+            on_progress(done_before + stop)
     importance = None
     if head is not None:
         importance = pd.DataFrame(
@@ -199,18 +203,15 @@ def _score_chunk(
         )
     return WellScores(
         _prediction_table(model, expression.index, outputs, split_of_well),
-        _latent_table(model, expression.index, outputs[:, 5:]),
+        _latent_table(model, expression.index, outputs[:, len(model.targets) :]),
         importance,
     )
 
 
 def head_output(output: NetworkOutput, head: str, model: TrainedModel) -> torch.Tensor:
-    """A head's (wells,) output as exported: the label's logit, the legacy score in its own unit."""
-    if head == LABEL_TARGET:
-        return output.is_activated
-    if head == LEGACY_TARGET:
-        return output.activation_score * model.activation_standard_deviation + model.activation_mean
-    return output.scores[:, REGRESSION_TARGETS.index(head)]
+    """A head's (wells,) output as exported: a label's logit, a number in its own unit."""
+    exported: torch.Tensor = model.in_own_unit(head, output.heads[head])
+    return exported
 
 
 def _finite_values(rows: pd.DataFrame) -> np.ndarray:
@@ -228,23 +229,16 @@ def _finite_values(rows: pd.DataFrame) -> np.ndarray:
 def _prediction_table(
     model: TrainedModel, well_ids: pd.Index, outputs: np.ndarray, split_of_well: pd.Series
 ) -> pd.DataFrame:
-    logit = outputs[:, 3]
-    columns = {
-        "pred_tscore": ("tscore", outputs[:, 0]),
-        "pred_cytotrace": ("cytotrace", outputs[:, 1]),
-        "pred_pseudotime": ("pseudotime", outputs[:, 2]),
-        "activation_logit": (LABEL_TARGET, logit),
-        "activation_probability": (LABEL_TARGET, torch.from_numpy(logit).sigmoid().numpy()),
-        "pred_activation": (
-            LEGACY_TARGET,
-            outputs[:, 4] * model.activation_standard_deviation + model.activation_mean,
-        ),
-    }
     table = pd.DataFrame({"well_id": well_ids.astype(str)})
-    for name, (head, values) in columns.items():
-        table[name] = (values if head in model.trained_heads else np.full(len(table), np.nan)).astype(
-            np.float32
-        )
+    # The latents stand behind the heads.
+    for target, said in zip(model.targets, outputs.T, strict=False):
+        values = model.in_own_unit(target.name, said)
+        columns = {target.output: values}
+        if target.is_binary:
+            columns[target.prediction] = torch.from_numpy(values).sigmoid().numpy()
+        for name in target.predictions:
+            known = columns[name] if target.name in model.trained_heads else np.full(len(table), np.nan)
+            table[name] = known.astype(np.float32)
     table["split"] = split_of_well.reindex(well_ids).fillna("unseen").to_numpy()
     table["model_version"] = model.version
     return table

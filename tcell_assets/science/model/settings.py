@@ -17,16 +17,13 @@ from tcell_assets.settings import (
     seed,
     setting,
 )
-
-REGRESSION_TARGETS = ("tscore", "cytotrace", "pseudotime")
-LABEL_TARGET = "is_activated"
-LEGACY_TARGET = "activation_score"
-TARGETS = (*REGRESSION_TARGETS, LABEL_TARGET, LEGACY_TARGET)
+from tcell_assets.targets import TARGETS, known_targets, names_of
 
 PRESETS = ("published", "recommended")
 AS_PRESET = "as_preset"
 
-HEADS = ("auto", *TARGETS)
+# Of the targets when this was imported: what the Launchpad offers and a launch accepts.
+HEADS = ("auto", *names_of(known_targets()))
 
 
 @dataclass(frozen=True)
@@ -122,12 +119,20 @@ class TrainingSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require_room_for(len(TARGETS))
+
+    def require_room_for(self, targets: int) -> None:
+        """Refuse a linear start that cannot hold so many targets.
+
+        Raises:
+            SettingsError: `linear_start` is `ridge` without what it needs.
+        """
         if self.linear_start == "ridge" and not (
-            self.network.linear_path and self.use_zscore and self.network.latent >= len(TARGETS)
+            self.network.linear_path and self.use_zscore and self.network.latent >= targets
         ):
             raise SettingsError(
                 "linear_start 'ridge' needs linear_path, use_zscore and a latent of at least "
-                f"{len(TARGETS)}; set them, or take linear_start 'zero'"
+                f"{targets}; set them, or take linear_start 'zero'"
             )
 
     def as_json(self) -> dict[str, Any]:

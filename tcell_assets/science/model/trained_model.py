@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from upath import UPath
 from tcell_assets.science.model.compute import Compute
 from tcell_assets.science.model.settings import TrainingSettings
 from tcell_assets.system.files import write_atomically
+from tcell_assets.targets import LEGACY_SCORE, Target, names_of, published_targets
 
 FORMAT = "tcell-model/1"
 MANIFEST = "manifest.json"
@@ -36,6 +37,13 @@ class ModelError(ValueError):
     """A model folder is damaged or incomplete, or a model does not fit the data it is given."""
 
 
+class Scale(NamedTuple):
+    """What a target is standardised by: mean and standard deviation over the training wells."""
+
+    mean: float
+    standard_deviation: float
+
+
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
     """A trained network with its provenance.
@@ -49,13 +57,12 @@ class TrainedModel:
         genes: Input genes, in the network's order.
         gene_mean: (genes,) mean over the training wells, or None where the model was trained unscaled.
         gene_standard_deviation: (genes,), likewise.
-        target_order: Targets in the order of the network's outputs.
-        trained_heads: Heads that had a target; the others are never exported nor explained.
-        activation_mean: Mean of the legacy score over the training wells, NaN where it was unknown.
-        activation_standard_deviation: Its standard deviation, likewise.
+        targets: What it was trained to predict, in the order of its outputs, whatever the installation declares now.
+        trained_heads: Targets that were known; the heads of the others are never exported nor explained.
+        scales: Scale of every target that was standardised, by name.
         seed: Of split, initial weights, order of wells and dropout.
         split: `well_id, batch, split`, split `train` or `val`.
-        history: `epoch, split, total, mse, bce, reg, learning_rate, seconds, is_best`.
+        history: `epoch, split, total`, every term of the loss, `learning_rate, seconds, is_best`.
         best_epoch: Epoch of `weights`, counted from 1.
         training_latent_mean: (latent,) mean latent of the training wells.
         library_versions: Versions of Python and the libraries that computed it.
@@ -72,10 +79,9 @@ class TrainedModel:
     genes: tuple[str, ...]
     gene_mean: np.ndarray | None
     gene_standard_deviation: np.ndarray | None
-    target_order: tuple[str, ...]
+    targets: tuple[Target, ...]
     trained_heads: tuple[str, ...]
-    activation_mean: float
-    activation_standard_deviation: float
+    scales: dict[str, Scale]
     seed: int
     split: pd.DataFrame
     history: pd.DataFrame
@@ -92,6 +98,19 @@ class TrainedModel:
         """Hash of the gene list in its order."""
         return gene_list_hash(self.genes)
 
+    def target(self, name: str) -> Target:
+        """One of its targets by name.
+
+        Raises:
+            KeyError: It has no such target.
+        """
+        return {target.name: target for target in self.targets}[name]
+
+    def in_own_unit(self, name: str, standardised: Any) -> Any:
+        """What the head of a target says, an array or a tensor, in the target's own unit."""
+        scale = self.scales.get(name)
+        return standardised if scale is None else standardised * scale.standard_deviation + scale.mean
+
 
 def gene_list_hash(genes: Sequence[str]) -> str:
     """SHA-256 of the names, one a line, in their order."""
@@ -106,6 +125,7 @@ def content_version(
     gene_standard_deviation: np.ndarray | None,
     split: pd.DataFrame,
     batch_hashes: Mapping[str, str],
+    targets: Sequence[Target] = (),
 ) -> str:
     """The version that these contents have, whatever computed them and whenever."""
     digest = hashlib.sha256()
@@ -116,9 +136,19 @@ def content_version(
     for scaler in (gene_mean, gene_standard_deviation):
         digest.update(b"none" if scaler is None else np.ascontiguousarray(scaler, dtype=np.float64).tobytes())
     rows = split.sort_values("well_id")[["well_id", "batch", "split"]].astype(str).to_numpy().tolist()
-    rest = [settings.as_json(), list(genes), rows, dict(batch_hashes)]
+    rest: list[Any] = [settings.as_json(), list(genes), rows, dict(batch_hashes)]
+    if beyond := targets_beyond_published(targets):
+        rest.append(beyond)
     digest.update(json.dumps(rest, sort_keys=True).encode())
     return f"model-{digest.hexdigest()[:12]}"
+
+
+def targets_beyond_published(targets: Sequence[Target]) -> list[dict[str, Any]]:
+    """What decides a training of each target that is not the published pipeline's own.
+
+    Versions and checkpoints from before targets could be declared say nothing of theirs, so those add nothing.
+    """
+    return [target.trained_as() for target in targets if not target.is_published]
 
 
 def save_model(model: TrainedModel, folder: Path | UPath) -> None:
@@ -146,10 +176,10 @@ def save_model(model: TrainedModel, folder: Path | UPath) -> None:
         "best_epoch": model.best_epoch,
         "seed": model.seed,
         "settings": model.settings.as_json(),
-        "target_order": list(model.target_order),
+        "target_order": names_of(model.targets),
+        "targets": [target.to_dict() for target in model.targets],
         "trained_heads": list(model.trained_heads),
-        "activation_mean": _number_or_none(model.activation_mean),
-        "activation_standard_deviation": _number_or_none(model.activation_standard_deviation),
+        "scales": {name: list(scale) for name, scale in model.scales.items()},
         "training_latent_mean": [float(value) for value in model.training_latent_mean],
         "compute": dataclasses.asdict(model.compute),
         "library_versions": model.library_versions,
@@ -187,10 +217,9 @@ def load_model(folder: Path | UPath) -> TrainedModel:
             genes=genes,
             gene_mean=None if scaler is None else scaler["mean"].to_numpy(),
             gene_standard_deviation=None if scaler is None else scaler["sd"].to_numpy(),
-            target_order=tuple(manifest["target_order"]),
+            targets=targets_of_manifest(manifest),
             trained_heads=tuple(manifest["trained_heads"]),
-            activation_mean=_number_or_nan(manifest["activation_mean"]),
-            activation_standard_deviation=_number_or_nan(manifest["activation_standard_deviation"]),
+            scales=_scales(manifest),
             seed=manifest["seed"],
             split=pd.read_parquet(io.BytesIO(contents[SPLIT])),
             history=pd.read_parquet(io.BytesIO(contents[HISTORY])),
@@ -219,6 +248,7 @@ def load_model(folder: Path | UPath) -> TrainedModel:
         model.gene_standard_deviation,
         model.split,
         model.batch_hashes,
+        model.targets,
     )
     if version != model.version:
         raise ModelError(
@@ -226,6 +256,13 @@ def load_model(folder: Path | UPath) -> TrainedModel:
             "it was edited"
         )
     return model
+
+
+def targets_of_manifest(manifest: Mapping[str, Any]) -> tuple[Target, ...]:
+    """The targets a model was trained with; a manifest that does not say means the published ones."""
+    if "targets" in manifest:
+        return tuple(Target.from_dict(values) for values in manifest["targets"])
+    return published_targets()
 
 
 def align_genes(expression: pd.DataFrame, model: TrainedModel) -> pd.DataFrame:
@@ -305,12 +342,12 @@ def _parquet_bytes(table: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _number_or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _number_or_nan(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+def _scales(manifest: Mapping[str, Any]) -> dict[str, Scale]:
+    """Scale of every standardised target; before targets could be declared that was the legacy score alone."""
+    if "scales" in manifest:
+        return {name: Scale(*values) for name, values in manifest["scales"].items()}
+    mean, standard_deviation = manifest["activation_mean"], manifest["activation_standard_deviation"]
+    return {} if mean is None else {LEGACY_SCORE: Scale(float(mean), float(standard_deviation))}
 
 
 def _named(names: Sequence[str] | pd.Index, noun: str) -> str:

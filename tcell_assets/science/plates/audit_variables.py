@@ -7,8 +7,8 @@ import pandas as pd
 
 from tcell_assets.science.conditions import is_empty
 from tcell_assets.science.latents import latent_columns
-from tcell_assets.science.model.settings import TARGETS
 from tcell_assets.science.well_join import rows_for_wells
+from tcell_assets.targets import known_targets, labels, names_of
 
 COMPONENTS = 3
 """Principal components audited: enough to see the plate, few enough to read."""
@@ -32,8 +32,14 @@ def audited_targets(wells: pd.DataFrame) -> pd.DataFrame:
 
     Wells that hold nothing have none, whatever stands beside them.
     """
-    targets = wells[~is_empty(wells)].set_index("well_id")[[*TARGETS]]
+    targets = wells[~is_empty(wells)].set_index("well_id").reindex(columns=names_of(known_targets()))
     return targets.loc[:, targets.notna().any()]
+
+
+def scores_and_labels(targets: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part the targets that `audited_targets` returns into numbers (float64) and labels (boolean, NA where unknown)."""
+    names = [name for name in names_of(labels(known_targets())) if name in targets]
+    return targets.drop(columns=names).astype("float64"), targets[names].astype("boolean")
 
 
 def audited_depth(quality: pd.DataFrame) -> pd.DataFrame:

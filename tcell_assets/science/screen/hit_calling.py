@@ -22,6 +22,7 @@ from tcell_assets.science.screen.agreement import (
 from tcell_assets.science.screen.replicate_design import ReplicateDesign, replicate_design
 from tcell_assets.science.screen.settings import HitRule
 from tcell_assets.science.well_join import rows_for_wells, some_names, usable_wells
+from tcell_assets.targets import ACTIVATION_LABEL
 
 HIT_CLASSES = ("activator", "suppressor", "active_other")
 CLASSES = (*HIT_CLASSES, "position_suspect", "inconclusive", "inactive")
@@ -283,7 +284,7 @@ def _projection(
     """Place of every well on the resting→activated axis of the other fold; all NaN where a class is missing."""
     generator = np.random.default_rng([rule.seed, 1])
     fold = generator.permutation(len(design.names))[design.wells.metabolite] % 2
-    label = pd.to_numeric(metadata["is_activated"], errors="coerce").to_numpy(dtype=np.float64)
+    label = pd.to_numeric(metadata[ACTIVATION_LABEL], errors="coerce").to_numpy(dtype=np.float64)
     projection = np.full(len(displaced), np.nan)
     for own in (0, 1):
         activated, resting = (fold != own) & (label == 1), (fold != own) & (label == 0)

@@ -7,9 +7,9 @@ import pandas as pd
 
 from tcell_assets.science.conditions import conditions, is_treated
 from tcell_assets.science.well_join import rows_for_wells, usable_wells
+from tcell_assets.targets import known_targets
 
 DISTANCES = ("euclidean", "cosine", "cosine_centered")
-PREDICTIONS = ("activation_probability", "pred_activation")
 
 
 def score_metabolites(
@@ -20,7 +20,7 @@ def score_metabolites(
     usable: pd.Series | None = None,
     hits: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Mean, standard deviation and number of each metabolite's distances and predicted activation.
+    """Mean, standard deviation and number of each metabolite's distances and predictions.
 
     Metabolites are ranked by the hit calls where they are given (`rank` of `hit_calling.call_hits`),
     otherwise by the mean Euclidean distance to DMSO, largest first. The latent norm ‖z‖ is never used: it
@@ -28,7 +28,8 @@ def score_metabolites(
 
     Args:
         wells: Well metadata of all batches: `well_id, metabolite, is_dmso` and, where known, `condition, well_type`.
-        predictions: `well_id, activation_probability` and, where that head was trained, `pred_activation`.
+        predictions: `well_id` and the predictions of the targets that are averaged over metabolites
+            (`Target.is_of_metabolites`); one that is not there is empty.
         distances: `well_id, euclidean, cosine, cosine_centered`.
         usable: Booleans indexed by `well_id`; wells marked False enter no score.
         hits: `metabolite, rank` of the same screen.
@@ -42,13 +43,14 @@ def score_metabolites(
     Raises:
         ValueError: A well has no prediction or no distance, or a metabolite no hit call.
     """
+    predicted = [target.prediction for target in known_targets() if target.is_of_metabolites]
     treated = wells.loc[is_treated(wells)]
     condition = conditions(treated).to_numpy()
     well_ids = treated["well_id"].tolist()
     values = pd.concat(
         [
             rows_for_wells(distances, well_ids, "distances")[list(DISTANCES)],
-            rows_for_wells(predictions, well_ids, "predictions").reindex(columns=list(PREDICTIONS)),
+            rows_for_wells(predictions, well_ids, "predictions").reindex(columns=predicted),
         ],
         axis=1,
     ).astype(np.float64)
@@ -56,7 +58,7 @@ def score_metabolites(
     grouped = values.where(allowed, other=np.nan).groupby(condition)
 
     columns: dict[str, pd.Series] = {"n_wells": allowed.groupby(condition).sum().astype(int)}
-    for quantity in (*DISTANCES, *PREDICTIONS):
+    for quantity in (*DISTANCES, *predicted):
         columns[f"mean_{quantity}"] = grouped[quantity].mean()
         columns[f"sd_{quantity}"] = grouped[quantity].std(ddof=1)
         columns[f"n_{quantity}"] = grouped[quantity].count().astype(int)
