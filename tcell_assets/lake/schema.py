@@ -177,33 +177,35 @@ class Table:
         return frame.assign(**dict.fromkeys(absent))
 
     def optional_columns(self) -> dict[str, pa.DataType]:
-        """Return the columns of targets that a table may lack, as it was written before the target was declared."""
+        """Return the columns that a stored table may lack, as it was written before they were declared."""
         import pyarrow as pa
 
-        fixed = self.columns_without_targets()
-        return {
-            column.name: pa.type_for_alias(column.type)
-            for column in self.columns
-            if column.nullable and column.name not in fixed
-        }
+        return {column.name: pa.type_for_alias(column.type) for column in self.columns if column.nullable}
 
     def as_of_today(self, stored: pa.Table) -> pa.Table:
-        """Return a stored table with the columns of today's targets.
+        """Return a stored table with the columns of today.
 
-        Targets declared since it was written are empty; what it holds of targets that are declared no more stands last.
+        Columns that came since it was written are empty; what it holds of targets that are declared no more stands
+        last.
 
         Raises:
             SchemaError: Columns are missing, unknown or out of order, or have other types.
         """
         import pyarrow as pa
 
+        listed = [column.name for column in self.columns]
+        absent = {
+            name: kind for name, kind in self.optional_columns().items() if name not in stored.column_names
+        }
+        for name, arrow_type in absent.items():
+            stored = stored.append_column(name, pa.nulls(stored.num_rows, arrow_type))
         if self.columns_of is None:
+            if absent and set(listed) <= set(stored.column_names):
+                stored = stored.select(
+                    [*listed, *(name for name in stored.column_names if name not in listed)]
+                )
             expected = self.arrow_schema(stored.column_names)
         else:
-            for name, arrow_type in self.optional_columns().items():
-                if name not in stored.column_names:
-                    stored = stored.append_column(name, pa.nulls(stored.num_rows, arrow_type))
-            listed = [column.name for column in self.columns]
             former = [name for name in stored.column_names if name not in listed]
             fields = self.arrow_schema([name for name in listed if name in stored.column_names])
             expected = pa.schema([*fields, *(stored.schema.field(name) for name in former)])
@@ -217,7 +219,8 @@ class Table:
 
     def with_absent_targets(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return `frame` with the columns of targets that it lacks, empty; others that it lacks are not made."""
-        absent = [name for name in self.optional_columns() if name not in frame]
+        fixed = self.columns_without_targets()
+        absent = [name for name in self.optional_columns() if name not in fixed and name not in frame]
         return frame.assign(**dict.fromkeys(absent)) if absent else frame
 
     def _in_order(self, frame: pd.DataFrame) -> pd.DataFrame:

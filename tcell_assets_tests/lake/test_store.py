@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -193,3 +194,14 @@ def test_a_changed_bit_in_a_page_is_found_while_reading(lake: Lake) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(StorageError, match=r"tc1\.parquet"):
         lake.read("well_metadata", "tc1")
+
+
+def test_a_table_of_before_a_column_came_reads_with_that_column_empty(lake: Lake) -> None:
+    table = TABLES["well_metadata"].to_arrow(_wells())
+    earlier = table.drop_columns(["condition", "dose_um"])
+    lake.write(earlier, replace(_lineage("well_metadata", "tc1"), data_version=content_hash(earlier)))
+    read = lake.read("well_metadata", "tc1")
+    assert read.columns.tolist() == [column.name for column in TABLES["well_metadata"].columns]
+    assert read["condition"].isna().all()
+    assert lake.read("well_metadata", "tc1", ["well_id", "condition"])["condition"].isna().all()
+    lake.verify("well_metadata", "tc1")
