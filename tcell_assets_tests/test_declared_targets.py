@@ -17,6 +17,7 @@ from tcell_assets.exports.published import write_published_outputs
 from tcell_assets.exports.report import screen_report
 from tcell_assets.landing.batch import read_batch
 from tcell_assets.landing.problems import LandingError
+from tcell_assets.science.model.scoring import ScoringError, resolve_head
 from tcell_assets.science.model.trained_model import load_model
 from tcell_assets_tests.small_screen import NARROW, configuration_in, simulate_into
 
@@ -209,13 +210,16 @@ def test_tables_and_models_from_before_a_declaration_go_on(
     assert lake.read("well_metadata", "tc1")["memory"].isna().all()
     assert lake.read("well_metadata", "tc1", ["well_id", "memory"])["memory"].isna().all()
     lake.verify("well_metadata", "tc1")
-    platform.run("score", "tc1")
-    assert lake.read("well_predictions", "tc1")["pred_memory"].isna().all()
+    for batch in ("tc1", "tc2"):
+        platform.run("score", batch)
+        assert lake.read("well_predictions", batch)["pred_memory"].isna().all()
     platform.run("screen")
-    with pytest.raises(RunFailedError, match="'memory' was declared after this model was trained"):
-        platform.run(
-            "score", "tc1", config={"ops": {"score_wells": {"config": {"importance_head": "memory"}}}}
-        )
+    scores = lake.read("metabolite_scores")
+    assert scores["mean_pred_memory"].isna().all()
+    assert (scores["n_pred_memory"] == 0).all()
+    model = load_model(platform.storage.models().folder(current_model(platform)))
+    with pytest.raises(ScoringError, match="'memory' was declared after this model was trained"):
+        resolve_head(model, "memory")
 
 
 def test_a_score_that_nobody_declared_is_refused_and_the_declaration_named(
