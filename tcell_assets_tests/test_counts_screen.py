@@ -120,6 +120,39 @@ def test_scoring_uses_the_models_own_fit_whatever_expression_was_stored_with(
     pd.testing.assert_frame_equal(lake.read("well_predictions", "tc1"), before, check_exact=False, rtol=1e-5)
 
 
+def test_one_screen_is_stabilised_by_one_fit_and_its_training_renews_what_was_ingested_before(
+    tmp_path: Path,
+) -> None:
+    """A batch at a quarter of the depth: each by its own fit it lies far from itself, by one fit near."""
+    from tcell_assets.commands.jobs import renew_expression
+    from tcell_assets.lake.judge import Judge
+    from tcell_assets.lake.staleness import batches_of_other_fits
+
+    with open_platform(configuration_in(tmp_path)) as platform:
+        _land(platform, preset="clean", n_batches=2)
+        lake, models = platform.storage.lake(), platform.storage.models()
+        assert batches_of_other_fits(lake, models) == [], (
+            "before the first model there is no fit of the screen"
+        )
+        train(platform, n_genes=MODELLED)
+        assert batches_of_other_fits(lake, models) == ["tc1", "tc2"]
+        reason = Judge(lake, models).reason("expression_matrix", "tc1")
+        assert reason is not None
+        assert reason.text == f"its counts are stabilised by another fit than that of {models.current()}"
+        training_set = {batch: lake.batch_hash(batch) for batch in ("tc1", "tc2")}
+        assert renew_expression(platform) == ["tc1", "tc2"]
+        assert batches_of_other_fits(lake, models) == []
+        assert Judge(lake, models).reason("expression_matrix", "tc1") is None
+        fits = {
+            lake.lineage("expression_matrix", batch).details["variance_stabilization"]
+            for batch in ("tc1", "tc2")
+        }
+        assert fits == {models.fit_hash(str(models.current()))}
+        assert {batch: lake.batch_hash(batch) for batch in ("tc1", "tc2")} == training_set, (
+            "no model looks outdated by it"
+        )
+
+
 @pytest.mark.skipif(not MACSEQ.is_dir(), reason=f"the real plate is not at {MACSEQ}")
 def test_a_real_plate_is_ingested_from_its_own_column_names(tmp_path: Path) -> None:
     with open_platform(configuration_in(tmp_path)) as platform:

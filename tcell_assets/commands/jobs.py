@@ -31,6 +31,8 @@ from tcell_assets.science.screen.settings import (
 if TYPE_CHECKING:
     import dagster as dg
 
+    from tcell_assets.commands.platform import Platform
+
 
 @click.command(
     "ingest",
@@ -91,6 +93,27 @@ def train_command(again: bool, config: dict[str, Any]) -> None:
         start = current_training_config(platform.storage.models()) if again else {}
         result = platform.run("train", config=run_config({"train_model": {**start, **said}}))
         click.echo(f"trained {trained_version(result)}; current model: {platform.storage.models().current()}")
+        renew_expression(platform)
+
+
+def renew_expression(platform: Platform) -> list[str]:
+    """Ingest the batches again whose counts another fit than the current model's made expression; return them.
+
+    One screen is stabilised by one fit. A training that the daemon started leaves this to the next night.
+    """
+    from tcell_assets.commands.platform import RunFailedError
+    from tcell_assets.lake.staleness import batches_of_other_fits
+
+    renewed = []
+    for batch in batches_of_other_fits(platform.storage.lake(), platform.storage.models()):
+        try:
+            platform.run("ingest", batch)
+            renewed.append(batch)
+        except RunFailedError as error:
+            click.echo(f"{batch} keeps expression of another fit than the model's: {error}", err=True)
+    if renewed:
+        click.echo(f"expression of {', '.join(renewed)} is stabilised by the model's own fit now")
+    return renewed
 
 
 @click.command(

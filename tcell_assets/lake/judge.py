@@ -21,7 +21,7 @@ from tcell_assets.lake.copies import changed_copies
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.reads import ABSENT, split_input_name
 from tcell_assets.lake.stages import ATTRIBUTE, EXPLAIN, SCORE, SCREEN, TRAIN
-from tcell_assets.lake.staleness import BATCH_HASH, PLATE_FILES_HASH
+from tcell_assets.lake.staleness import BATCH_HASH, PLATE_FILES_HASH, of_another_fit
 from tcell_assets.lake.store import Lake, Lineage, MissingTableError
 from tcell_assets.lake.tables import TABLES, tables_made_by
 from tcell_assets.system.files import StorageError
@@ -92,6 +92,7 @@ class Judge:
         self._batches: dict[str, list[str]] = {}
         self._hashes: dict[str, str] = {}
         self._copies: dict[str, str] | None = None
+        self._fit = self._fit_of(models)
 
     def reason(self, asset: str, batch: str | None = None) -> Reason | None:
         """Return why a table is not current, or None where it is."""
@@ -165,6 +166,13 @@ class Judge:
         ]
         return hashlib.sha256(json.dumps([self.model, sorted(known, key=str)]).encode()).hexdigest()
 
+    def _fit_of(self, models: ModelRegistry) -> str | None:
+        try:
+            return models.fit_hash(self.model) if self.model is not None else None
+        except StorageError:
+            # Whoever opens the model is told.
+            return None
+
     def _is_of_model(self, asset: str, batch: str) -> bool:
         lineage = self.lineage(asset, batch)
         return lineage is not None and lineage.model_version == self.model
@@ -198,6 +206,8 @@ class Judge:
             yield from self._doubts_of_batch(lineage, batch)
         if asset == COPIES_TABLE and batch in self._changed_copies():
             yield Reason("inputs", self._changed_copies()[str(batch)])
+        if asset == "expression_matrix" and of_another_fit(lineage, self._fit):
+            yield Reason("inputs", f"its counts are stabilised by another fit than that of {self.model}")
         if lineage.model_version is not None and self.model not in (None, lineage.model_version):
             yield Reason("model", f"made with {lineage.model_version}, current is {self.model}")
         # A model is what it was trained on; whether to train anew is another question (`decide_training`).

@@ -28,6 +28,7 @@ from tcell_assets.system.files import (
 )
 
 MANIFEST = "manifest.json"
+FIT_FILE = "variance_stabilization.json"
 _POINTER = "current.json"
 # What is read of a manifest without opening the model.
 _ALWAYS_SAID = ("batch_hashes", "settings")
@@ -121,6 +122,18 @@ class ModelRegistry:
         if isinstance(manifest, str):
             raise StorageError(manifest)
         return manifest
+
+    def fit_hash(self, version: str) -> str | None:
+        """Return the hash of the fit by which a version's counts became expression; None for one of landed VST."""
+        path = self.root / version / FIT_FILE
+        try:
+            return str(json.loads(path.read_bytes())["fit_hash"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            raise StorageError(
+                f"{path}: damaged ({error}); restore the folder from a backup, or delete it and train again"
+            ) from error
 
     def add(self, version: str, save: Callable[[UPath], object]) -> UPath:
         """Write a version through `save(folder)`; an already complete one is kept, as versions name their content.

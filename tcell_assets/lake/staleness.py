@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tcell_assets.lake.copies import COPY_DETAILS
 from tcell_assets.lake.models import ModelRegistry
-from tcell_assets.lake.store import TRAINING_HASH, Lake
+from tcell_assets.lake.store import TRAINING_HASH, Lake, Lineage
 
 # Details of a lineage: what of the landing zone a table was read from, what of a batch it was computed from.
 PLATE_FILES_HASH = "plate_files_hash"
@@ -47,6 +47,33 @@ def ingested_from(lake: Lake, batch: str) -> Ingested | None:
         states.add(Ingested(details.get(PLATE_FILES_HASH, ""), details.get(PLATE_FILES_STAMP, "")))
     state = states.pop()
     return None if states or not state.content_hash else state
+
+
+def of_another_fit(lineage: Lineage, fit_hash: str | None) -> bool:
+    """Return whether an `expression_matrix` was made of counts by another fit than the model's, None for no fit."""
+    details = lineage.details
+    return (
+        fit_hash is not None
+        and details.get(VALUE_KIND) == "counts"
+        and details.get(STABILIZATION) not in (None, fit_hash)
+    )
+
+
+def batches_of_other_fits(lake: Lake, models: ModelRegistry) -> list[str]:
+    """Return the batches whose counts became expression by another fit than the current model's.
+
+    Before the first model each batch is stabilised by a fit of its own; thinned to a quarter of its depth the same
+    batch then lies .81 log2 from itself, by one fit .11.
+    """
+    current = models.current()
+    fit = models.fit_hash(current) if current is not None else None
+    if fit is None:
+        return []
+    return [
+        batch
+        for batch in lake.batches("expression_matrix")
+        if of_another_fit(lake.lineage("expression_matrix", batch), fit)
+    ]
 
 
 def training_set(lake: Lake) -> dict[str, str]:

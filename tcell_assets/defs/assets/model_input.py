@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from upath import UPath
 
 from tcell_assets.defs.resources import Storage
+from tcell_assets.lake.models import FIT_FILE
 from tcell_assets.lake.staleness import STABILIZATION, VALUE_KIND
 from tcell_assets.lake.store import Lake
 from tcell_assets.system.files import write_atomically
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from tcell_assets.science.model.settings import TrainingSettings
     from tcell_assets.science.model.trained_model import TrainedModel
     from tcell_assets.science.model.training_data import TrainingData
-
-FIT_FILE = "variance_stabilization.json"
 
 # The published screen modelled 2 541 genes; attention costs the square of their number.
 MODELLED_GENES = 2541

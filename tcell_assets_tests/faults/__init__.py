@@ -1,0 +1,1 @@
+"""The disk and the memory fail while the platform writes."""
