@@ -26,6 +26,7 @@ from tcell_assets.science.screen.settings import (
     EnrichmentSettings,
     HitRule,
     LatentMapSettings,
+    ProfileSettings,
 )
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def renew_expression(platform: Platform) -> list[str]:
         "fit_latent_map": LatentMapSettings,
         "phenotype_correlation": CorrelationSettings,
         "screen_position_audit": PositionThresholds,
+        "profile_conditions": ProfileSettings,
     },
     epilog="Example:\n\n  tcell screen --set replicate_unit=plate --set hit_calls.level=0.05",
 )
