@@ -25,7 +25,10 @@ class SchemaError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: the name of its Arrow type, what it means, and whether a value may be missing."""
+    """One column of a table: the name of its Arrow type, what it means, and whether a value may be missing.
+
+    A column that a table gains later is `nullable`: tables written before read with it empty.
+    """
 
     name: str
     type: str

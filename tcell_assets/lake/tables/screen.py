@@ -147,9 +147,14 @@ HIT_CALLS = Table(
             nullable=True,
         ),
         Column(
-            "compound", "string", "what the doses of a series share; the metabolite in a screen without doses"
+            "compound",
+            "string",
+            "what the doses of a series share; the metabolite in a screen without doses",
+            nullable=True,
         ),
-        Column("n_conditions", "int32", "conditions of the compound with comparable replicates"),
+        Column(
+            "n_conditions", "int32", "conditions of the compound with comparable replicates", nullable=True
+        ),
         Column("p_compound", "float64", "p of all its conditions, combined", nullable=True),
         Column("q_compound", "float64", "its Benjamini–Hochberg value over compounds", nullable=True),
         Column(
