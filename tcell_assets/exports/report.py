@@ -537,7 +537,9 @@ def _model(models: ModelRegistry, named: str | None) -> dict[str, Any] | None:
 
 def _unreadable(version: str, fault: str) -> dict[str, Any]:
     return {
-        **dict.fromkeys(("created_at", "preset", "genes", "gene_hash", "batches", "seed"), "unknown"),
+        **dict.fromkeys(
+            ("created_at", "preset", "genes", "gene_hash", "batches", "seed", "targets"), "unknown"
+        ),
         "version": version,
         "details": fault,
     }

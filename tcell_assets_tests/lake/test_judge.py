@@ -99,7 +99,8 @@ def test_what_was_just_made_is_current(platform: Platform) -> None:
 def test_a_raised_code_version_of_any_table_is_seen_by_the_night(
     finished: Path, monkeypatch: pytest.MonkeyPatch, asset: str
 ) -> None:
-    monkeypatch.setitem(TABLES, asset, replace(TABLES[asset], code_version="raised"))
+    declared = vars(TABLES)["_declared"]
+    monkeypatch.setitem(declared, asset, replace(declared[asset], code_version="raised"))
     with small_platform(finished) as platform:
         assert _seen_by_a_night(platform)[asset] == "made by older code"
 
