@@ -6,6 +6,7 @@ Sensors, schedules and `tcell backfill` ask here, so that all of them mean the s
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,9 @@ from tcell_assets.landing.fingerprint import BatchFolders, list_batches
 
 # A sensor's tick must answer within 60 s; what is left over is looked at in the next one.
 SECONDS_TO_HASH = 20.0
+# Every landed file is hashed within a month, a share of the batches a night.
+DAYS_TO_LOOK = 30
+SECONDS_OF_A_DAY = 86_400
 
 
 class Known(NamedTuple):
@@ -214,7 +218,7 @@ def survey(data: Path, lake: Lake, models: ModelRegistry, settings: OperationSet
     A batch whose copy has not ended, or whose folder is gone, is not read, but scored as it stands in the lake where
     its model or its scores' code is old.
     """
-    landed, waiting = landing_zone(data, lake, settings.settle_seconds, now)
+    landed, waiting = landing_zone(data, lake, settings.settle_seconds, now, looks_monthly=True)
     batches = sorted({*landed, *lake.batches("expression_matrix")})
     judge = Judge(lake, models, {**dict.fromkeys(batches), **landed})
     needs = [what_batch_needs(judge, batch) for batch in batches]
@@ -228,15 +232,27 @@ def survey(data: Path, lake: Lake, models: ModelRegistry, settings: OperationSet
 
 
 def landing_zone(
-    data: Path, lake: Lake, settle_seconds: float, now: float
+    data: Path, lake: Lake, settle_seconds: float, now: float, looks_monthly: bool = False
 ) -> tuple[dict[str, str | None], dict[str, str]]:
-    """Return the content of every landing folder, None where a copy goes on, and why those wait."""
+    """Return the content of every landing folder, None where a copy goes on, and why those wait.
+
+    Args:
+        data: Landing zone.
+        lake: Knows what was ingested.
+        settle_seconds: How long a folder must have been quiet.
+        now: Unix time.
+        looks_monthly: Also hash the folders that are due today (see `is_due`), as nights do.
+    """
     contents: dict[str, str | None] = {}
     waiting: dict[str, str] = {}
     for batch in landed_batches(data, lake).batches:
         scan = scan_folder(data / batch)
         reason = scan.waits_for(now, settle_seconds)
-        contents[batch] = None if reason else landed_content(data / batch, lake, scan)
+        contents[batch] = (
+            None
+            if reason
+            else landed_content(data / batch, lake, scan, hashes_anyway=looks_monthly and is_due(batch, now))
+        )
         if reason is not None:
             waiting[batch] = reason
     return contents, waiting
@@ -256,10 +272,25 @@ def what_batch_needs(judge: Judge, batch: str, assets: Collection[str] | None = 
     return Work(batch, content, {found.asset: found.reason.text for found in behind})
 
 
-def landed_content(folder: Path, lake: Lake, scan: FolderScan) -> str:
-    """Return the content of a landing folder; its files are read only where the lake does not know the stamp."""
+def is_due(batch: str, now: float) -> bool:
+    """Return whether this day is the one in `DAYS_TO_LOOK` on which a batch's files are hashed though nothing changed.
+
+    The name spreads the batches over the days, so that a night hashes its share and nothing has to be remembered.
+    """
+    return (zlib.crc32(batch.encode()) + int(now // SECONDS_OF_A_DAY)) % DAYS_TO_LOOK == 0
+
+
+def landed_content(folder: Path, lake: Lake, scan: FolderScan, hashes_anyway: bool = False) -> str:
+    """Return the content of a landing folder; its files are read where the lake does not know the stamp.
+
+    Args:
+        folder: The landing folder.
+        lake: Knows from which content and stamp the batch was ingested.
+        scan: The folder now.
+        hashes_anyway: Read the files whatever the stamp says: a disk may give back other bytes than were written.
+    """
     ingested = ingested_from(lake, folder.name)
-    if ingested is not None and ingested.stamp == scan.stamp:
+    if ingested is not None and ingested.stamp == scan.stamp and not hashes_anyway:
         return ingested.content_hash
     return content_key(folder, scan.stamp)
 

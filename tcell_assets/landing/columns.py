@@ -15,7 +15,7 @@ from tcell_assets.landing.well_types import are_type_words
 from tcell_assets.targets import spelling
 
 COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
-    "well_id": ("wellid",),
+    "well_id": ("wellid", "platewell", "plateandwell"),
     "batch": ("batch", "batchid", "screeningbatch"),
     "plate": ("plate", "plateid", "platename", "platebarcode"),
     "well": ("well", "wellname", "wellposition", "position"),

@@ -19,10 +19,12 @@ from tcell_assets.landing.well_types import (
     type_word,
 )
 from tcell_assets.landing.wells import (
+    PLATE_AND_WELL,
     WELL_NAME,
     WellId,
     WellPosition,
     canonical_plate,
+    parse_plate_well,
     parse_well,
     parse_well_id,
 )
@@ -239,6 +241,18 @@ class _RowReader:
         return read_quantity(cell, unit if time_unit(unit) else "", time_unit) or cell
 
 
+def _full_id(text: str, batch: str) -> WellId:
+    """A well_id, or plate and well as one (``P1_A5``), which only the batch's folder makes whole."""
+    try:
+        return parse_well_id(text, batch)
+    except ValueError:
+        try:
+            return WellId(batch, *parse_plate_well(text))
+        except ValueError:
+            pass
+        raise
+
+
 def read_row_wells(
     table: TextTable,
     columns: Mapping[str, str],
@@ -281,7 +295,7 @@ def read_row_wells(
             part = "plate"
             stated_plate = canonical_plate(plates[row]) if plates else plate
             part = "well_id"
-            full = parse_well_id(full_ids[row], batch) if full_ids else None
+            full = _full_id(full_ids[row], batch) if full_ids else None
         except ValueError as error:
             column = columns.get(part) or columns.get("well_id") or columns["row"]
             cell = table.rows[row][table.header.index(column)]
@@ -336,7 +350,8 @@ def _well_columns(
 ) -> tuple[list[str] | None, list[str] | None]:
     """The column of whole well_ids and the column of plain well names, each None where there is none.
 
-    ``Well_ID`` may hold either; it holds wells where every cell reads as one.
+    ``Well_ID`` may hold either; it holds wells where every cell reads as one. ``well`` may hold plate and well as one
+    (``P1_A5``) where no column names the plate.
     """
     full_ids = wells = None
     if "well_id" in columns:
@@ -347,6 +362,8 @@ def _well_columns(
             full_ids = cells
     if "well" in columns:
         wells = table.column(columns["well"])
+        if "plate" not in columns and all(PLATE_AND_WELL.fullmatch(cell.strip()[:256]) for cell in wells):
+            full_ids, wells = wells, None
     elif full_ids is None and wells is None and "row" in columns and "column" in columns:
         pairs = zip(table.column(columns["row"]), table.column(columns["column"]), strict=True)
         wells = [f"{row.strip()}{column.strip()}" for row, column in pairs]

@@ -452,6 +452,16 @@ def test_samples_may_be_named_by_plate_and_well_in_many_ways(tmp_path: Path, nam
     assert_counts(folder)
 
 
+@pytest.mark.parametrize("header", ["plate_well", "Plate.Well", "well", "well_id"])
+@pytest.mark.parametrize("written", ["P1_{}", "P1-{}", "P1:{}"])
+def test_plate_and_well_may_stand_in_one_column_of_the_map(tmp_path: Path, header: str, written: str) -> None:
+    folder = mapped_folder(tmp_path / "tc1", COUNTS, "counts.csv")
+    rows = [[written.format(well), name] for well, name in zip(WELLS, METABOLITES, strict=True)]
+    write_rows(folder / "plate_map.csv", [[header, "metabolite"], *rows])
+    assert_counts(folder)
+    assert set(read_batch(folder).wells["plate"]) == {"P1"}
+
+
 def test_wells_of_the_map_without_values_are_dropped_only_when_that_is_stated(tmp_path: Path) -> None:
     folder = mapped_folder(tmp_path / "tc1")
     lines = (folder / "expression.csv").read_text().splitlines()
