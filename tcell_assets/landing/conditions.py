@@ -170,6 +170,10 @@ def _type_of_blank(
         return dissolved_in
     if said in (NEGATIVE, CONTROL):
         return VEHICLE_CONTROL
+    if entry.metabolite and entry.is_dmso is False and said in (None, SAMPLE):
+        # A map that says of each well whether it is DMSO, as this platform writes them, names what is in the others:
+        # NA is nicotinic acid there.
+        return SAMPLE
     return EMPTY if entry.metabolite or entry.volume == 0 else SAMPLE
 
 

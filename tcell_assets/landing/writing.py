@@ -122,6 +122,9 @@ def write_landing_batches(
 
 def _write_files(folder: Path, content: BatchContent) -> None:
     wells = content.wells
+    if "well_type" in wells and wells["well_type"].isin(("untreated", "empty")).any():
+        # Names alone may say less in the map that is written than in the one that was read.
+        wells = wells.assign(sample_type=wells["well_type"])
     columns = [name for name in PLATE_MAP_COLUMNS if name in wells and wells[name].notna().any()]
     _write_csv(folder / PLATE_MAP_FILE, wells[columns])
     known = [

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tcell_assets.landing.batch import LandedBatch, read_batch
+from tcell_assets.landing.importing import import_published_folder
 from tcell_assets.landing.problems import LandingError
 from tcell_assets.landing.quantities import header_with_unit, read_quantity, time_unit
 from tcell_assets_tests.landing.folders import only_problem_of, published_folder, write_column, write_rows
@@ -412,3 +413,16 @@ def test_units_are_read_from_headers_and_cells() -> None:
     day = read_quantity("2 days", "", time_unit)
     assert day is not None
     assert (float(day.amount), day.unit) == (48, "h")
+
+
+def test_a_map_that_says_of_each_well_whether_it_is_dmso_names_the_others(tmp_path: Path) -> None:
+    rows = [["DMSO", "True"], ["NA", "False"], ["EMPTY", "False"]]
+    wells = wells_of(screen_folder(tmp_path / "tc1", ["metabolite", "is_dmso"], rows))
+    assert wells["well_type"].tolist() == ["vehicle_control", "sample", "empty"]
+
+
+def test_an_imported_batch_keeps_the_types_of_its_wells(tmp_path: Path) -> None:
+    source = published_folder(tmp_path / "tc1")
+    write_column(source / "meta_id.csv", ["DMSO", "NA", "Serine", "Media", "Serine", "DMSO"])
+    import_published_folder(source, tmp_path / "data")
+    assert wells_of(tmp_path / "data" / "tc1")["well_type"].tolist() == wells_of(source)["well_type"].tolist()
