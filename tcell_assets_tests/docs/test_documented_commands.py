@@ -16,7 +16,11 @@ import pytest
 from tcell_assets.cli import tcell
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "landing").glob("*.md")),
+]
 _BLOCK = re.compile(r"(?P<mark><!-- not run: (?P<why>[^>]+) -->\n)?```bash\n(?P<lines>.*?)```", re.DOTALL)
 _SETTING = re.compile(r"[A-Z_]+=")
 

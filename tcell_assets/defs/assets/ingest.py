@@ -1,6 +1,6 @@
 """From `data/<batch>/` to checked tables: which files lie there, the wells, and the expression matrix."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -19,11 +19,12 @@ from tcell_assets.lake.staleness import (
     VALUE_KIND,
     WELLS_WITH_TARGETS,
 )
-from tcell_assets.lake.store import TRAINING_HASH, training_hash
+from tcell_assets.lake.store import TRAINING_HASH, Lake, training_hash
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.landing.arrivals import content_key, scan_folder
 from tcell_assets.landing.fingerprint import Fingerprint, batch_fingerprint
 from tcell_assets.landing.problems import LandingError, write_full_list
+from tcell_assets.system.files import StorageError
 from tcell_assets.targets import known_targets, names_of
 
 INGEST = "ingest"
@@ -93,6 +94,11 @@ def ingest_batch(
     context.log_event(
         observed_plate_files(context.partition_key, batch.content_hash, batch_fingerprint(folder))
     )
+    genes = batch.expression.columns if batch.expression is not None else batch.counts.genes  # type: ignore[union-attr]
+    other_names = gene_names_beside_others(storage.lake(), batch.name, [str(gene) for gene in genes])
+    for note in other_names:
+        context.log.warning(note)
+    notes = [*batch.notes, *other_names]
     # Before anything is written: the shell and the run's log show what the tables will say.
     context.log.info("understood as\n" + "\n".join(batch.understood.lines()))
     counts = {
@@ -101,7 +107,7 @@ def ingest_batch(
         "dmso_wells": int(batch.wells["is_dmso"].sum()),
         PLATE_FILES_HASH: batch.content_hash,
         PLATE_FILES_STAMP: stamp,
-        "notes": bullet_list(batch.notes),
+        "notes": bullet_list(notes),
         "understood_as": dg.MetadataValue.md(batch.understood.markdown()),
         UNDERSTOOD: batch.understood.to_json(),
     }
@@ -151,6 +157,26 @@ def ingest_batch(
                 COUNTS_COPIES: batch.counts_copies,
             },
         )
+
+
+def gene_names_beside_others(lake: Lake, batch: str, genes: Sequence[str]) -> list[str]:
+    """Return what tells a batch's gene names from another batch's, with examples of both, where they are of two kinds.
+
+    Batches by symbol and by id share no gene, and nothing that compares batches can be made of them.
+    """
+    from tcell_assets.landing.gene_names import difference_in_names
+
+    for other in lake.batches("expression_matrix"):
+        if other == batch:
+            continue
+        try:
+            difference = difference_in_names(genes, lake.genes(other), f"batch {other}")
+        except StorageError:
+            # A damaged table is told where it is read; it must not keep this batch out.
+            continue
+        if difference:
+            return [f"this batch {difference}; land both by the same names"]
+    return []
 
 
 def observed_plate_files(
