@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.science.plates.plate_geometry import row_letter
-from tcell_assets.science.screen.hit_calling import HitRule, call_hits
+from tcell_assets.science.screen.hit_calling import call_hits
+from tcell_assets.science.screen.settings import HitRule
 
 ROWS, COLUMNS, LATENT = 8, 12, 32
 

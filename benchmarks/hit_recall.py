@@ -16,12 +16,12 @@ import pandas as pd
 from benchmarks.hit_truths import HitTruth, TruthScreen, simulate_hits
 from tcell_assets.science.plates.audit_variables import audited_expression
 from tcell_assets.science.plates.position import (
-    Adjustment,
     adjust_for_position,
     position_audit,
     resolve_adjustment,
     worst_verdict,
 )
+from tcell_assets.science.plates.settings import Adjustment
 from tcell_assets.science.screen.feature_sets import expression_feature_sets
 from tcell_assets.science.screen.hit_calling import HIT_CLASSES, call_combined_hits, call_hits
 from tcell_assets.science.screen.settings import HitRule

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import dagster as dg
 from click.testing import CliRunner
-from dagster._core.execution.backfill import BulkActionStatus
 from upath import UPath
 
 from tcell_assets.commands.backfill import backfill_command
@@ -131,7 +130,7 @@ def measure_daemon(root: Path) -> dict[str, str]:
         daemon.start()
         started = time.perf_counter()
         daemon.wait_until(
-            lambda: daemon.backfill_status("measured") is BulkActionStatus.COMPLETED_SUCCESS,
+            lambda: daemon.backfill_status("measured") == "COMPLETED_SUCCESS",
             "the backfill is done",
             seconds=1800,
         )

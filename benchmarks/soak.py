@@ -98,7 +98,7 @@ def leaders(supervised: int) -> dict[str, int]:
         if process == group and int(process) > supervised:
             for name, part in (
                 ("webserver", "-m tcell_assets.webserver --host"),
-                ("daemon", "-m dagster._daemon run"),
+                ("daemon", "dagster-daemon run"),
             ):
                 if part in command:
                     found[name] = int(process)

@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 from benchmarks.training_presets import FROM_ZERO
 from tcell_assets.science.evaluation.conformal import conformal_radii
 from tcell_assets.science.evaluation.evaluation_ladder import baseline_ladder
-from tcell_assets.science.evaluation.folds import SCHEMES
 from tcell_assets.science.evaluation.model_evaluation import (
     EvaluationData,
     ladder_metrics,
@@ -28,6 +27,7 @@ from tcell_assets.science.evaluation.model_evaluation import (
     paired_differences,
     warnings_in_words,
 )
+from tcell_assets.science.evaluation.settings import SCHEMES
 from tcell_assets.science.evaluation.transformer_rung import transformer_rung
 from tcell_assets.science.model.attribution import integrated_gradients
 from tcell_assets.science.model.compute import resolve_compute
@@ -37,11 +37,12 @@ from tcell_assets.science.model.trained_model import TrainedModel
 from tcell_assets.science.model.training import TrainingData, train
 from tcell_assets.science.plates.position import adjust_for_position
 from tcell_assets.science.screen.enrichment import bundled_gene_sets, enrich_ranking
-from tcell_assets.science.screen.hit_calling import HIT_CLASSES, HitRule, call_hits
+from tcell_assets.science.screen.hit_calling import HIT_CLASSES, call_hits
 from tcell_assets.science.screen.hit_drivers import hit_drivers as drivers_of_hits
 from tcell_assets.science.screen.latent_map import fit_latent_map, project
 from tcell_assets.science.screen.phenotype_correlation import phenotype_correlation
 from tcell_assets.science.screen.principal_components import principal_component_features
+from tcell_assets.science.screen.settings import HitRule
 from tcell_assets.science.simulation.screen_simulation import (
     PresetName,
     SimulatedScreen,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
 
 import click
 
@@ -50,7 +49,8 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"tcell_assets.commands.{COMMANDS[cmd_name][0]}")
-        return getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -102,13 +102,3 @@ def _name_full_list(error: Exception) -> None:
 
         assert isinstance(error, LandingError)
         click.echo(f"every one of them: {write_full_list(error)}", err=True)
-
-
-def echo_table(rows: list[dict[str, Any]]) -> None:
-    """Print rows as an aligned table."""
-    if not rows:
-        return
-    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
-    for row in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

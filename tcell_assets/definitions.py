@@ -42,7 +42,13 @@ from tcell_assets.defs.jobs import JOBS
 from tcell_assets.defs.resources import LandingZone, Storage, TransformerCompute
 from tcell_assets.defs.schedules import build_schedules
 from tcell_assets.defs.sensors import build_sensors
-from tcell_assets.installation.configuration import Configuration, load_configuration, restrict_new_files
+from tcell_assets.installation.configuration import (
+    Configuration,
+    ConfigurationError,
+    load_configuration,
+    restrict_new_files,
+)
+from tcell_assets.installation.dagster_internals import keeps_no_history
 
 ASSETS = (
     plate_files,
@@ -110,6 +116,20 @@ def build_defs(
     )
 
 
+def _require_history(configuration: Configuration) -> None:
+    """Refuse to be run by a command of Dagster's that would forget the run.
+
+    Raises:
+        ConfigurationError: Dagster works in a temporary folder, which knows no batch and is deleted when it ends.
+    """
+    if keeps_no_history():
+        raise ConfigurationError(
+            "DAGSTER_HOME is not set, so Dagster would know no batch and forget its runs: start it in the project's "
+            f"folder after `make install`, or set DAGSTER_HOME={configuration.dagster_home}"
+        )
+
+
+_require_history(load_configuration())
 # Code servers and runs load this module, whoever starts them.
 restrict_new_files()
 defs = build_defs()

@@ -119,7 +119,7 @@ def _batch_position(batch: LandedBatch) -> pd.DataFrame:
 def _worst(verdicts: list[Any]) -> str:
     from tcell_assets.science.plates.position import VERDICTS
 
-    return max(verdicts, key=VERDICTS.index)
+    return str(max(verdicts, key=VERDICTS.index))
 
 
 def _by_variable(audit: pd.DataFrame) -> dict[str, dict[str, Any]]:

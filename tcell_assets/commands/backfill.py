@@ -7,13 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tcell_assets.cli import echo_table
+from tcell_assets.commands.output import echo_table
 from tcell_assets.installation.progress import terminal_progress
 from tcell_assets.lake.judge import NOT_THERE
 
@@ -115,7 +115,7 @@ def choose_batches(platform: Platform, patterns: Sequence[str], from_date: datet
     ]
     if from_date is None:
         return chosen
-    since = from_date.replace(tzinfo=timezone.utc).timestamp()
+    since = from_date.replace(tzinfo=UTC).timestamp()
     return [batch for batch in chosen if batch in landed and scan_folder(data / batch).last_change >= since]
 
 
@@ -189,7 +189,9 @@ def _stale(platform: Platform, batch: str, wanted: Sequence[str], version: str |
 def _last_run_failed(platform: Platform, batch: str) -> bool:
     import dagster as dg
 
-    runs = platform.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": batch}), limit=1)
+    from tcell_assets.defs.partitions import PARTITION_TAG
+
+    runs = platform.instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: batch}), limit=1)
     return bool(runs) and runs[0].status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 

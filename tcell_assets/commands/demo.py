@@ -9,7 +9,7 @@ from typing import Any
 import click
 import dagster as dg
 
-from tcell_assets.cli import echo_table
+from tcell_assets.commands.output import echo_table
 from tcell_assets.commands.simulate import write_screen
 from tcell_assets.installation.progress import terminal_progress
 

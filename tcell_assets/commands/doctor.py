@@ -136,9 +136,9 @@ def _privacy(platform: Platform) -> Iterator[Finding]:
 
 
 def _daemon(platform: Platform) -> Iterator[Finding]:
-    from dagster._daemon.controller import all_daemons_live
+    from tcell_assets.installation.dagster_internals import daemons_are_alive
 
-    if all_daemons_live(platform.instance):
+    if daemons_are_alive(platform.instance):
         yield Finding("ok", "the daemon is alive")
     else:
         yield Finding(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tcell_assets.cli import echo_table
+from tcell_assets.commands.output import echo_table
 
 if TYPE_CHECKING:
     from tcell_assets.commands.platform import Platform

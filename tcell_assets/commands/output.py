@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,16 @@ def echo_understood(lake: Lake, batch: str) -> None:
         click.echo(f"  {word.ljust(width)}  {text}")
     for note in found["notes"]:
         click.echo(f"  note: {note}")
+
+
+def echo_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows as an aligned table."""
+    if not rows:
+        return
+    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
+    for row in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def summarize_batches(job: str, outcome: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import DagsterEventType
-from dagster._utils.error import SerializableErrorInfo
 
 from tcell_assets.definitions import build_defs
 from tcell_assets.defs.partitions import register_batches
 from tcell_assets.defs.resources import Storage
 from tcell_assets.installation.configuration import Configuration, load_configuration
 from tcell_assets.installation.operations import landed_batches
-from tcell_assets.installation.recovery import ask_again_for_retries, end_dead_runs, process_tags
+from tcell_assets.installation.recovery import (
+    ask_again_for_retries,
+    end_dead_runs,
+    known_to_live,
+    process_tags,
+)
 from tcell_assets.lake.archive import end_interrupted_move, forgotten_batches, is_move_unfinished
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.landing.unfinished import sweep_unfinished_batches
@@ -97,14 +101,17 @@ class Platform:
             RunFailedError: A step failed.
         """
         definition = self.definitions.resolve_job_def(job)
-        result = definition.execute_in_process(
-            run_config={**_QUIET, **(config or {})},
-            instance=self.instance,
-            partition_key=batch,
-            asset_selection=[dg.AssetKey(asset) for asset in selection] if selection else None,
-            tags=process_tags(),
-            raise_on_error=False,
-        )
+        run_id = str(uuid.uuid4())
+        with known_to_live(self.instance, run_id):
+            result = definition.execute_in_process(
+                run_config={**_QUIET, **(config or {})},
+                instance=self.instance,
+                run_id=run_id,
+                partition_key=batch,
+                asset_selection=[dg.AssetKey(asset) for asset in selection] if selection else None,
+                tags=process_tags(),
+                raise_on_error=False,
+            )
         if not result.success:
             raise RunFailedError(failure_message(result))
         return result
@@ -131,7 +138,8 @@ def failure_message(result: dg.ExecuteInProcessResult) -> str:
             elif failure.error is not None:
                 messages.append(_root_message(failure.error))
         elif (
-            event.event_type is DagsterEventType.PIPELINE_FAILURE and event.job_failure_data.error is not None
+            event.event_type is dg.DagsterEventType.PIPELINE_FAILURE
+            and event.job_failure_data.error is not None
         ):
             # Before the first step, as when a resource refuses.
             messages.append(_root_message(event.job_failure_data.error))
@@ -144,10 +152,11 @@ def failure_message(result: dg.ExecuteInProcessResult) -> str:
     return "\n".join(messages) or f"run {result.run_id} failed before its first step; see the UI"
 
 
-def _root_message(error: SerializableErrorInfo) -> str:
+def _root_message(error: Any) -> str:
+    """The innermost message of an error as Dagster serializes it."""
     while error.cause is not None:
         error = error.cause
-    return error.message.strip()
+    return str(error.message).strip()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tcell_assets.cli import echo_table
+from tcell_assets.commands.output import echo_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

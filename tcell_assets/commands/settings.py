@@ -13,7 +13,7 @@ from tcell_assets.settings import Form, Setting, Settings, SettingsError
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
 
-class SettingType(click.ParamType):
+class SettingType(click.ParamType[Any]):
     """Reads the value of a setting, within its bounds."""
 
     def __init__(self, item: Setting) -> None:

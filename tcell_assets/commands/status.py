@@ -7,7 +7,7 @@ import time
 
 import click
 
-from tcell_assets.cli import echo_table
+from tcell_assets.commands.output import echo_table
 
 
 @click.command("status", epilog="Examples:\n\n  tcell status\n\n  tcell status --json")

@@ -8,7 +8,7 @@ import click
 @click.command("targets", epilog="Example:\n\n  tcell targets")
 def targets_command() -> None:
     """List the targets: their columns, spellings and weights. A declaration that cannot be used is said here."""
-    from tcell_assets.cli import echo_table
+    from tcell_assets.commands.output import echo_table
     from tcell_assets.lake.tables import TABLES
     from tcell_assets.landing.targets import landing_targets
     from tcell_assets.targets import TARGETS, declaration_path

@@ -69,7 +69,7 @@ def _refuse_at_launch(configuration: type[Launchpad[Any]]) -> None:
         try:
             configuration.form.filled(values)
         except SettingsError as error:
-            raise dg.DagsterInvalidConfigError(str(error), [], values) from error
+            raise dg.DagsterInvalidConfigError(str(error), [], values) from error  # type: ignore[no-untyped-call]
         return values
 
     shape = configuration.to_config_schema().as_field().config_type

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 import dagster as dg
@@ -87,6 +87,13 @@ def table_arguments(asset: str) -> dict[str, Any]:
         "code_version": table.code_version,
         "tags": stage_tag(table.made_by),
     }
+
+
+def table_asset(asset: str, **arguments: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Return the decorator of an asset that makes this table; `arguments` are more of those of `dg.asset`."""
+    return cast(
+        "Callable[[Callable[..., Any]], dg.AssetsDefinition]", dg.asset(**table_arguments(asset), **arguments)
+    )
 
 
 def table_out(asset: str, group: str, owners: list[str]) -> dg.AssetOut:

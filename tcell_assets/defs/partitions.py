@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+# Dagster's own tag of a run with a partition.
+PARTITION_TAG = "dagster/partition"
 SCREENING_BATCHES = "screening_batches"
 screening_batches = dg.DynamicPartitionsDefinition(name=SCREENING_BATCHES)
 

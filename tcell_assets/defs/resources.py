@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pydantic import Field
 from upath import UPath
 
+from tcell_assets.defs.partitions import PARTITION_TAG
 from tcell_assets.defs.reading import reads_now
 from tcell_assets.lake.archive import require_present
 from tcell_assets.lake.marker import require_known_storage
@@ -46,7 +46,7 @@ GPU_OP_TAGS: dict[str, Any] = {
 }
 
 
-class LandingZone(dg.ConfigurableResource):
+class LandingZone(dg.ConfigurableResource[Any]):
     """The folder plates arrive in, one folder a screening batch."""
 
     folder: str = Field(description="landing zone, usually data/")
@@ -56,7 +56,7 @@ class LandingZone(dg.ConfigurableResource):
         return Path(self.folder) / batch
 
 
-class Storage(dg.ConfigurableResource):
+class Storage(dg.ConfigurableResource[Any]):
     """The root of everything the platform writes."""
 
     root: str = Field(description="folder or object-store URL that holds lake/ and models/")
@@ -84,7 +84,7 @@ class Storage(dg.ConfigurableResource):
             ForgottenBatchError: The batch was forgotten, and nothing is made of it.
         """
         run = context.run
-        batch = run.tags.get(PARTITION_NAME_TAG) if run is not None else None
+        batch = run.tags.get(PARTITION_TAG) if run is not None else None
         sums_up = run is not None and batch is None and run.job_name in (SCREEN.name, EXPLAIN.name)
         if sums_up:
             batch = SCREEN_LOCK
@@ -137,7 +137,7 @@ class Storage(dg.ConfigurableResource):
         return dg.MetadataValue.path(str(path))
 
 
-class TransformerCompute(dg.ConfigurableResource):
+class TransformerCompute(dg.ConfigurableResource[Any]):
     """Runs the Transformer; nothing else in the graph does."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(

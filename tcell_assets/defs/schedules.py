@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._utils.schedules import is_valid_cron_string
 
 from tcell_assets.defs.assets.ingest import plate_files
 from tcell_assets.defs.jobs import ingest_and_score_job, ingest_job, score_job, train_job
-from tcell_assets.defs.partitions import register_batches
+from tcell_assets.defs.partitions import PARTITION_TAG, register_batches
 from tcell_assets.defs.resources import LandingZone, Storage
 from tcell_assets.defs.sensors import CONTENT_TAG, batches_under_way
 from tcell_assets.installation.configuration import ConfigurationError, OperationSettings
@@ -33,7 +32,7 @@ def build_schedules(settings: OperationSettings) -> list[dg.ScheduleDefinition]:
         ("TCELL_NIGHTLY_CRON", settings.nightly_cron),
         ("TCELL_WEEKLY_CRON", settings.weekly_cron),
     ):
-        if not is_valid_cron_string(cron):
+        if not _is_cron(cron):
             raise ConfigurationError(f"{name}={cron!r} is no cron string; '0 2 * * *' means daily at 02:00")
 
     @dg.schedule(
@@ -132,6 +131,14 @@ def plan_night(
     return Night(tuple(requests), "; ".join(left), needs.n_batches, model)
 
 
+def _is_cron(text: str) -> bool:
+    try:
+        dg.ScheduleDefinition(name="cron", job=train_job, cron_schedule=text)
+    except dg.DagsterInvalidDefinitionError:
+        return False
+    return True
+
+
 def _status(is_on: bool) -> dg.DefaultScheduleStatus:
     return dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
 
@@ -154,7 +161,7 @@ def _hopeless(instance: dg.DagsterInstance, work: Work, model: str | None) -> st
 
 def _attempt_tags(work: Work, model: str | None) -> dict[str, str]:
     """Return tags that tell one attempt's input: the batch, its content and the model."""
-    return {"dagster/partition": work.batch, CONTENT_TAG: str(work.content), MODEL_TAG: str(model)}
+    return {PARTITION_TAG: work.batch, CONTENT_TAG: str(work.content), MODEL_TAG: str(model)}
 
 
 def _request(repository: dg.RepositoryDefinition, work: Work, model: str | None) -> dg.RunRequest:

@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from tcell_assets.defs.jobs import ingest_and_score_job, ingest_job, screen_job
-from tcell_assets.defs.partitions import SCREENING_BATCHES, screening_batches
+from tcell_assets.defs.partitions import PARTITION_TAG, SCREENING_BATCHES, screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
 from tcell_assets.installation.configuration import OperationSettings
 from tcell_assets.installation.operations import Known, find_arrivals
 from tcell_assets.lake.judge import Judge
 
 CONTENT_TAG = "tcell/content"
+NOT_FINISHED = [
+    status
+    for status in dg.DagsterRunStatus
+    if status not in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+]
 
 
 def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:
@@ -98,8 +101,8 @@ def run_of(judge: Judge, asset: str) -> str:
 
 def batches_under_way(instance: dg.DagsterInstance) -> set[str]:
     """Return the batches that have a queued or running run."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
-    return {run.tags[PARTITION_NAME_TAG] for run in runs if PARTITION_NAME_TAG in run.tags}
+    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED))
+    return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags}
 
 
 def read_cursor(text: str | None) -> dict[str, Known]:

@@ -83,7 +83,8 @@ def _wells(lake: Lake, asset: str, batches: Sequence[str], well_order: Sequence[
     tables = [lake.read_arrow(asset, batch) for batch in batches]
     # Batches may hold columns of targets that are declared no more.
     rows = pa.concat_tables(tables, promote_options="default").to_pandas()
-    return rows.set_index("well_id").loc[list(well_order)].reset_index()
+    wells: pd.DataFrame = rows.set_index("well_id").loc[list(well_order)].reset_index()
+    return wells
 
 
 def _well_scores(predictions: pd.DataFrame, latents: pd.DataFrame) -> pd.DataFrame:

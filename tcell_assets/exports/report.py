@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import resources
 from importlib.metadata import version
 from itertools import chain
@@ -562,7 +562,7 @@ def _with_date(lake: Lake, content: Mapping[str, Any], summary: str) -> str:
     times = [lake.path(asset, batch).stat().st_mtime for asset, batch in content["used"]]
     if not times:
         return summary
-    return f"{summary} Tables as of {datetime.fromtimestamp(max(times), timezone.utc):%Y-%m-%d %H:%M} UTC."
+    return f"{summary} Tables as of {datetime.fromtimestamp(max(times), UTC):%Y-%m-%d %H:%M} UTC."
 
 
 def _columns(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[Any]]:

@@ -13,18 +13,21 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import dagster as dg
-from dagster._core.events import DagsterEvent, DagsterEventType
-from dagster._core.execution.retries import auto_reexecution_should_retry_run
-from dagster._core.storage.dagster_run import RunRecord
-from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from tcell_assets.system.processes import was_alive_at
+from tcell_assets.installation.dagster_internals import WILL_RETRY_TAG, retry_will_follow
+from tcell_assets.system.files import is_held, locked
+from tcell_assets.system.processes import identity_of, is_same, was_alive_at
 
 HOST_TAG = "tcell/host"
 PROCESS_TAG = "tcell/process"
+IDENTITY_TAG = "tcell/process_identity"
 UNKNOWN_PROCESS = "unknown"
+UNKNOWN_PROCESS_TAGS = {PROCESS_TAG: UNKNOWN_PROCESS, IDENTITY_TAG: UNKNOWN_PROCESS}
 RETRY_ASKED_AGAIN_TAG = "tcell/retry_asked_again"
 # The retry daemon looks every 5 s; a retry that is a day late would surprise more than it would help.
 RETRY_IS_LATE_SECONDS = 60.0
@@ -45,13 +48,31 @@ def host_tags() -> dict[str, str]:
 
 def process_tags() -> dict[str, str]:
     """Return the tags of a run that this very process executes."""
-    return {**host_tags(), PROCESS_TAG: str(os.getpid())}
+    return {**host_tags(), PROCESS_TAG: str(os.getpid()), IDENTITY_TAG: identity_of(os.getpid())}
 
 
-def is_process_gone(instance: dg.DagsterInstance, record: RunRecord) -> bool:
+@contextmanager
+def known_to_live(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Hold a lock for as long as this process executes a run.
+
+    The kernel frees it when the process ends in whatever way: who cannot see the process, from another container of
+    this machine or after a restart, asks the lock.
+    """
+    lock = _lock_of(instance, run_id)
+    with locked(lock):
+        yield
+    lock.unlink(missing_ok=True)
+
+
+def _lock_of(instance: dg.DagsterInstance, run_id: str) -> Path:
+    return Path(instance.root_directory) / "runs_under_way" / run_id
+
+
+def is_process_gone(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Return whether the process that executed a run of this machine no longer exists.
 
-    A run of another machine, or one whose process has not told its id yet, is not judged.
+    A run of another machine, or one whose process has not told its id yet, is not judged. Machines and containers may
+    share a host name, so a process that cannot be seen from here is judged by the lock that it holds, if that is here.
     """
     run = record.dagster_run
     if run.tags.get(HOST_TAG) != socket.gethostname():
@@ -63,11 +84,26 @@ def is_process_gone(instance: dg.DagsterInstance, record: RunRecord) -> bool:
     parent = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
     if parent is not None and parent.tags.get(PROCESS_TAG) == process:
         return False
-    # The process is older than the run's start, but a forked one is younger than the run's creation in the queue.
-    return not was_alive_at(int(process), record.start_time or time.time())
+    identity = run.tags.get(IDENTITY_TAG)
+    if identity is None:
+        # The process is older than the run's start, but a forked one is younger than the run's creation in the queue.
+        return not was_alive_at(int(process), record.start_time or time.time())
+    lives = is_same(int(process), identity)
+    if lives is None:
+        # Where the lock is not, the process runs on another machine, and is not judged.
+        lives = is_held(_lock_of(instance, run.run_id)) is not False
+    return not lives
 
 
-def end_if_dead(instance: dg.DagsterInstance, record: RunRecord) -> bool:
+def process_to_interrupt(run: dg.DagsterRun) -> int | None:
+    """Return the number, in this container, of the process that executes a run; None where it is not known here."""
+    process, identity = run.tags.get(PROCESS_TAG, UNKNOWN_PROCESS), run.tags.get(IDENTITY_TAG)
+    if process == UNKNOWN_PROCESS or run.tags.get(HOST_TAG) != socket.gethostname():
+        return None
+    return int(process) if identity is None or is_same(int(process), identity) else None
+
+
+def end_if_dead(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Mark a run whose process is gone as failed, to be retried where it may be; return whether it was so.
 
     One that was to be canceled is canceled. Its GPU slot is freed too: the retry would else wait a minute for what the
@@ -83,6 +119,7 @@ def end_if_dead(instance: dg.DagsterInstance, record: RunRecord) -> bool:
         instance.report_run_canceled(run)
     else:
         _fail(instance, run, "The process of this run is gone (killed?).")
+    _lock_of(instance, run.run_id).unlink(missing_ok=True)
     instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return True
 
@@ -91,10 +128,7 @@ def _fail(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> Non
     """Promise the retry, mark the run as failed, tell it: after any of these a kill can be mended."""
     if instance.run_retries_enabled:
         failed = run.with_status(dg.DagsterRunStatus.FAILURE)
-        # The daemon can launch again only what it has launched, not a run of `tcell train`.
-        retried = run.remote_job_origin is not None and auto_reexecution_should_retry_run(
-            instance, failed, run_failure_reason=None
-        )
+        retried = retry_will_follow(instance, failed)
         instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: str(retried).lower()})
     instance.handle_run_event(run.run_id, _failure(run, message))
     _tell(instance, run, message)
@@ -136,14 +170,14 @@ def ask_again_for_retries(instance: dg.DagsterInstance) -> list[str]:
     return asked
 
 
-def _failure(run: dg.DagsterRun, message: str) -> DagsterEvent:
-    return DagsterEvent(DagsterEventType.RUN_FAILURE.value, run.job_name, message=message)
+def _failure(run: dg.DagsterRun, message: str) -> dg.DagsterEvent:
+    return dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, run.job_name, message=message)
 
 
 def _tell(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
     """Write a failure into the event log alone; what the run's record says stays as it is."""
     instance.event_log_storage.store_event(
-        dg.EventLogEntry(
+        dg.EventLogEntry(  # type: ignore[no-untyped-call]
             user_message="",
             level=logging.ERROR,
             job_name=run.job_name,

@@ -3,8 +3,7 @@
 Dagster's own launcher starts a fresh interpreter a run, whose imports take several times as long as scoring a small
 batch, and it cannot tell that a run's process is gone: after the daemon and its runs were killed, or the machine
 restarted, such runs would stay "started" for ever and hold the GPU. Here a run starts within two seconds, and run
-monitoring ends dead ones, which are then retried. What executes a run and asks after its health is no public interface
-of Dagster, one reason why its version is pinned.
+monitoring ends dead ones, which are then retried.
 """
 
 from __future__ import annotations
@@ -15,26 +14,28 @@ import os
 import signal
 
 import dagster as dg
-from dagster._core.instance import InstanceRef
-from dagster._core.launcher import (
+
+from tcell_assets.installation.dagster_internals import (
+    PRELOADED_MODULE,
     CheckRunHealthResult,
-    DefaultRunLauncher,
+    InstanceRef,
     LaunchRunContext,
     WorkerStatus,
+    execute_launched_run,
 )
-
 from tcell_assets.installation.recovery import (
-    PROCESS_TAG,
-    UNKNOWN_PROCESS,
+    UNKNOWN_PROCESS_TAGS,
     end_if_dead,
     host_tags,
+    known_to_live,
     process_tags,
+    process_to_interrupt,
 )
 
 # What the steps of the ingest, train and score jobs import, other projects' code alone: ours is imported anew by each
 # run, so that a run executes what is installed when it starts.
 PRELOADED = (
-    "dagster._cli.api",
+    PRELOADED_MODULE,
     "matplotlib.figure",
     "pandas",
     "pyarrow.parquet",
@@ -51,14 +52,14 @@ PRELOADED = (
 )
 
 
-class LocalRunLauncher(DefaultRunLauncher):
+class LocalRunLauncher(dg.DefaultRunLauncher):
     """Launches runs on this machine; its health check asks whether the run's process still exists."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Note on which machine, and execute the run in a process forked from the preloaded one."""
         run_id = context.dagster_run.run_id
         # A retry bears the tags of the killed run, whose process must not be taken for its own.
-        self._instance.add_run_tags(run_id, {**host_tags(), PROCESS_TAG: UNKNOWN_PROCESS})
+        self._instance.add_run_tags(run_id, UNKNOWN_PROCESS_TAGS | host_tags())
         forks = multiprocessing.get_context("forkserver")
         forks.set_forkserver_preload(list(PRELOADED))
         # Ended with the daemon when that is asked to stop, as its code server would end it; kill −9 does not reach it.
@@ -78,11 +79,11 @@ class LocalRunLauncher(DefaultRunLauncher):
         self._instance.report_run_canceling(run)
         if end_if_dead(self._instance, record):
             return True
-        process = run.tags.get(PROCESS_TAG, UNKNOWN_PROCESS)
-        if process != UNKNOWN_PROCESS and host_tags().items() <= run.tags.items():
+        process = process_to_interrupt(run)
+        if process is not None:
             # A retry that waits for its launch bears the process of the run it repeats, which may be gone.
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(process), signal.SIGINT)
+                os.kill(process, signal.SIGINT)
                 return True
         message = "Its process is not known on this machine (yet), so it cannot be interrupted."
         self._instance.report_engine_event(message, run, cls=self.__class__)
@@ -103,9 +104,7 @@ class LocalRunLauncher(DefaultRunLauncher):
 
 def execute_run(instance_ref: InstanceRef, run_id: str) -> None:
     """Execute a run of an instance in this process, which notes itself as the run's first."""
-    from dagster._cli.api import _execute_run_command_body
-    from dagster._utils.interrupts import capture_interrupts
-
-    with capture_interrupts(), dg.DagsterInstance.from_ref(instance_ref) as instance:
+    with dg.DagsterInstance.from_ref(instance_ref) as instance:
         instance.add_run_tags(run_id, process_tags())
-        _execute_run_command_body(run_id, instance, lambda event: None, set_exit_code_on_failure=False)
+        with known_to_live(instance, run_id):
+            execute_launched_run(run_id, instance)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Literal
 
 from upath import UPath
@@ -89,7 +89,7 @@ def forget(lake: Lake, batch: str, who: str, why: str) -> list[str]:
     Raises:
         StorageError: The storage refuses; called again, it goes on.
     """
-    when = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    when = datetime.now(UTC).isoformat(timespec="seconds")
     _write_note(lake, Forgotten(batch, who, when, why))
     return _move_out(lake, batch)
 

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ class ModelRegistry:
             elif not fault and named != version:
                 fault = f"is that of {named}"
         if not fault:
-            return manifest
+            return dict(manifest)
         return (
             f"{path}: {fault}; restore the folder from a backup, or delete it and train again: the same data and "
             "settings give the same version"
@@ -239,7 +239,7 @@ class ModelRegistry:
             version=version,
             previous=moves[-1].version if moves else None,
             who=who,
-            when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            when=datetime.now(UTC).isoformat(timespec="seconds"),
             why=why,
             is_rollback=is_rollback,
         )

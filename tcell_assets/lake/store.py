@@ -232,7 +232,8 @@ class Lake:
             MissingTableError: It has not been materialized.
             StorageError: The file is damaged or not ours.
         """
-        return self.read_arrow(asset, batch, columns).to_pandas()
+        frame: pd.DataFrame = self.read_arrow(asset, batch, columns).to_pandas()
+        return frame
 
     def read_arrow(self, asset: str, batch: str | None = None, columns: list[str] | None = None) -> pa.Table:
         """Return a table as Arrow; see `read`."""
@@ -339,7 +340,8 @@ def _footer(file: Any) -> Mapping[bytes, bytes] | None:
             if text[:1] == b"{" and text[-1:] == b"}":
                 return {_FOOTER_KEY: text}
     file.seek(0)
-    return pq.read_schema(file).metadata
+    metadata: Mapping[bytes, bytes] | None = pq.read_schema(file).metadata
+    return metadata
 
 
 def _read_all(file: Any) -> pa.Table:

@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tcell_assets.landing.columns import COLUMN_SPELLINGS, spelling
+from tcell_assets.landing.columns import COLUMN_SPELLINGS
 from tcell_assets.landing.problems import listed, quoted
+from tcell_assets.targets import spelling
 
 IdentifierKind = Literal["Ensembl ids", "Ensembl ids with version", "Entrez ids", "transcript ids", "symbols"]
 

@@ -117,9 +117,36 @@ def locked(*paths: Path) -> Iterator[None]:
         for path in sorted(paths):
             with storage_errors(path, "could not be locked"):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(path.open("w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                while True:
+                    lock = path.open("w")
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    # A file deleted while it was waited for locks out nobody: the next one makes another.
+                    if _is_at(path, lock):
+                        break
+                    lock.close()
+                stack.enter_context(lock)
         yield
+
+
+def is_held(lock: Path) -> bool | None:
+    """Return whether a living process holds a lock file, None where there is no such file."""
+    import fcntl
+
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def leftovers(folder: UPath) -> list[Path]:

@@ -10,6 +10,7 @@ import click
 
 from tcell_assets.defs.resources import Storage
 from tcell_assets.installation.configuration import load_configuration, restrict_new_files
+from tcell_assets.installation.dagster_internals import workspace_of
 from tcell_assets.webserver.guard import Guard, door_of
 from tcell_assets.webserver.limits import server_config
 from tcell_assets.webserver.login import Login
@@ -34,8 +35,6 @@ def serve(host: str, port: int, origins: Sequence[str], read_only: bool, token_o
     """Serve the UI of the instance in DAGSTER_HOME until SIGINT or SIGTERM."""
     import uvicorn
     from dagster import DagsterInstance
-    from dagster._core.workspace.context import WorkspaceProcessContext
-    from dagster._core.workspace.load_target import WorkspaceFileTarget
     from dagster_webserver.app import create_app_from_workspace_process_context
     from dagster_webserver.version import __version__
     from starlette.routing import Mount
@@ -47,10 +46,9 @@ def serve(host: str, port: int, origins: Sequence[str], read_only: bool, token_o
     token = sys.stdin.readline().strip() if token_on_stdin else ""
     is_https = any(origin.lower().startswith("https://") for origin in origins)
     login = Login(token, port, is_https) if token_on_stdin else None
-    target = WorkspaceFileTarget([str(WORKSPACE_FILE)])
     with DagsterInstance.get() as instance:
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MILLISECONDS, POOL_RECYCLE_SECONDS, POOL_OVERFLOW)
-        with WorkspaceProcessContext(instance, target, version=__version__, read_only=read_only) as workspace:
+        with workspace_of(instance, WORKSPACE_FILE, __version__, read_only) as workspace:
             app = create_app_from_workspace_process_context(workspace, "", POLL_MILLISECONDS)
             storage = Storage(root=load_configuration().storage)
             # Before Dagster's own routes, the last of which takes every path.

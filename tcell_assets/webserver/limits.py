@@ -105,7 +105,8 @@ def _unfinished_requests(server_state: Any) -> OrderedDict[LimitedProtocol, None
     """The connections of one server whose request has not arrived whole, oldest first."""
     if not hasattr(server_state, "unfinished_requests"):
         server_state.unfinished_requests = OrderedDict()
-    return server_state.unfinished_requests
+    connections: OrderedDict[LimitedProtocol, None] = server_state.unfinished_requests
+    return connections
 
 
 def is_servable(path: str) -> bool:

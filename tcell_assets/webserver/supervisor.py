@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from pathlib import Path
 from tcell_assets.system.processes import end_with_parent
 
 WORKSPACE_FILE = Path(__file__).with_name("workspace.yaml")
+# Dagster's console script, which need not be on the PATH.
+DAEMON = (sys.executable, str(Path(sysconfig.get_path("scripts"), "dagster-daemon")))
 SECONDS_TO_STOP = 12.0
 SECONDS_TO_STOP_WORKERS = 3.0
 EXIT_CHILD_ENDED = 3
@@ -28,7 +31,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 def start(webserver_arguments: Sequence[str], token: str | None) -> list[subprocess.Popen[bytes]]:
     """Start the guarded webserver and the daemon, each leading a process group that holds all it will start."""
     webserver = [sys.executable, "-m", "tcell_assets.webserver", *webserver_arguments]
-    daemon = [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(WORKSPACE_FILE)]
+    daemon = [*DAEMON, "run", "--workspace", str(WORKSPACE_FILE)]
     processes = [
         subprocess.Popen(
             command,

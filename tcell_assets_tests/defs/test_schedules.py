@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -54,7 +54,7 @@ def _week(platform: Platform) -> dg.RunRequest | str:
     resources = platform.definitions.resources or {}
     with dg.build_schedule_context(
         instance=platform.instance,
-        scheduled_execution_time=datetime(2026, 3, 1, tzinfo=timezone.utc),
+        scheduled_execution_time=datetime(2026, 3, 1, tzinfo=UTC),
         resources={"storage": resources["storage"]},
     ) as context:
         data = platform.definitions.resolve_schedule_def("weekly").evaluate_tick(context)

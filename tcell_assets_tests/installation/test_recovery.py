@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,18 +13,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import (
-    InProcessCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
-)
-from dagster._core.storage.tags import WILL_RETRY_TAG
-from dagster._core.test_utils import instance_for_test
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from tcell_assets.definitions import build_defs
+from tcell_assets.installation.dagster_internals import WILL_RETRY_TAG, remote_job_origin
 from tcell_assets.installation.recovery import (
     HOST_TAG,
+    IDENTITY_TAG,
     PROCESS_TAG,
     RETRY_ASKED_AGAIN_TAG,
     RETRY_IS_LATE_SECONDS,
@@ -30,7 +26,12 @@ from tcell_assets.installation.recovery import (
     ask_again_for_retries,
     end_dead_runs,
     end_if_dead,
+    host_tags,
+    known_to_live,
+    process_to_interrupt,
 )
+from tcell_assets.system import processes
+from tcell_assets.system.processes import identity_of
 
 FAILURE, SUCCESS, STARTED = (
     dg.DagsterRunStatus.FAILURE,
@@ -43,15 +44,8 @@ FAILURE, SUCCESS, STARTED = (
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """An instance on the disk whose failed runs are retried."""
     retries = {"run_retries": {"enabled": True, "max_retries": 2}}
-    with instance_for_test(overrides=retries, temp_dir=str(tmp_path)) as made:
+    with dg.instance_for_test(overrides=retries, temp_dir=str(tmp_path)) as made:
         yield made
-
-
-def _origin_of_the_daemon() -> RemoteJobOrigin:
-    target = LoadableTargetOrigin(executable_path=sys.executable, module_name="tcell_assets.definitions")
-    return RemoteJobOrigin(
-        RemoteRepositoryOrigin(InProcessCodeLocationOrigin(target), "__repository__"), "train"
-    )
 
 
 def _dead_run(
@@ -64,7 +58,7 @@ def _dead_run(
         build_defs().resolve_job_def("train"),
         status=STARTED,
         tags={HOST_TAG: socket.gethostname(), PROCESS_TAG: str(ended.pid), **(tags or {})},
-        remote_job_origin=_origin_of_the_daemon() if of_the_daemon else None,
+        remote_job_origin=remote_job_origin("tcell_assets.definitions", "train") if of_the_daemon else None,
     )
 
 
@@ -104,6 +98,98 @@ def test_a_run_of_a_command_is_not_promised_a_retry_that_the_daemon_cannot_launc
     assert end_dead_runs(instance) == [run.run_id]
     assert _reloaded(instance, run).status is FAILURE
     assert not _reloaded(instance, run).is_complete_and_waiting_to_retry
+
+
+def _living_run(instance: dg.DagsterInstance, process: int, **tags: str) -> dg.DagsterRun:
+    """Return a run of this host that says to be executed by a process, by this version unless tags say otherwise."""
+    return instance.create_run_for_job(
+        build_defs().resolve_job_def("train"),
+        status=STARTED,
+        tags={**host_tags(), PROCESS_TAG: str(process), IDENTITY_TAG: identity_of(process), **tags},
+    )
+
+
+def test_a_step_of_the_clock_ends_no_living_run(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's boot time moves with the clock, and with it the starts of all processes on the wall."""
+    run = _living_run(instance, os.getpid())
+    boot_time = processes._boot_time()
+    monkeypatch.setattr(processes, "_boot_time", lambda: boot_time + 1e6)
+    assert end_dead_runs(instance) == []
+    assert _reloaded(instance, run).status is STARTED
+
+
+def test_a_stopped_run_is_not_ended(instance: dg.DagsterInstance) -> None:
+    sleeper = subprocess.Popen(["sleep", "600"])
+    _living_run(instance, sleeper.pid)
+    sleeper.send_signal(signal.SIGSTOP)
+    os.waitpid(sleeper.pid, os.WUNTRACED)
+    assert end_dead_runs(instance) == []
+    sleeper.kill()
+    sleeper.wait()
+
+
+def test_a_process_that_got_the_number_of_a_dead_run_does_not_keep_it_alive(
+    instance: dg.DagsterInstance,
+) -> None:
+    namespace, _, ticks = identity_of(os.getpid()).rpartition("/")
+    run = _living_run(instance, os.getpid(), **{IDENTITY_TAG: f"{namespace}/{int(ticks) - 1}"})
+    assert end_dead_runs(instance) == [run.run_id]
+
+
+ANOTHER_CONTAINER = "another-boot-or-container/pid:[1]/7"
+
+
+def test_a_run_of_another_container_with_this_host_name_lives_while_its_lock_is_held(
+    instance: dg.DagsterInstance,
+) -> None:
+    """Its process number is nobody's here, or somebody else's."""
+    run = _living_run(instance, 2**22 + 1, **{IDENTITY_TAG: ANOTHER_CONTAINER})
+    with known_to_live(instance, run.run_id):
+        assert end_dead_runs(instance) == []
+    assert _reloaded(instance, run).status is STARTED
+
+
+def test_a_run_that_was_killed_in_a_container_that_is_gone_is_ended(instance: dg.DagsterInstance) -> None:
+    run = _living_run(instance, os.getpid(), **{IDENTITY_TAG: ANOTHER_CONTAINER})
+    program = (
+        "import sys, types; from tcell_assets.installation.recovery import known_to_live\n"
+        "with known_to_live(types.SimpleNamespace(root_directory=sys.argv[1]), sys.argv[2]):\n"
+        "    print('holds', flush=True); input()"
+    )
+    container = subprocess.Popen(
+        [sys.executable, "-c", program, instance.root_directory, run.run_id],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert container.stdout is not None
+    assert container.stdout.readline() == b"holds\n"
+    assert end_dead_runs(instance) == []
+    container.kill()
+    container.communicate()
+    assert end_dead_runs(instance) == [run.run_id]
+    assert not any(Path(instance.root_directory, "runs_under_way").iterdir())
+
+
+def test_a_run_of_another_machine_with_this_host_name_is_not_judged(instance: dg.DagsterInstance) -> None:
+    """Its lock is not in this folder."""
+    run = _living_run(instance, 2**22 + 1, **{IDENTITY_TAG: ANOTHER_CONTAINER})
+    assert end_dead_runs(instance) == []
+    assert process_to_interrupt(_reloaded(instance, run)) is None
+
+
+def test_a_run_of_an_earlier_version_is_judged_by_the_start_of_its_process(
+    instance: dg.DagsterInstance,
+) -> None:
+    """Its tags name the host and the process, nothing else."""
+    tags = {HOST_TAG: socket.gethostname(), PROCESS_TAG: str(os.getpid())}
+    run = instance.create_run_for_job(build_defs().resolve_job_def("train"), status=STARTED, tags=tags)
+    assert end_dead_runs(instance) == []
+    assert process_to_interrupt(_reloaded(instance, run)) == os.getpid()
+    assert end_dead_runs(instance) == []
+    dead = _dead_run(instance)
+    assert end_dead_runs(instance) == [dead.run_id]
 
 
 def test_a_dead_run_that_was_to_be_canceled_is_canceled_and_not_retried(instance: dg.DagsterInstance) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 
 import dagster as dg
 import pytest
-from dagster._core.launcher import LaunchRunContext
 
 from tcell_assets.commands.platform import Platform, open_platform
 from tcell_assets.definitions import build_defs
+from tcell_assets.installation.dagster_internals import LaunchRunContext
 from tcell_assets.installation.recovery import PROCESS_TAG, host_tags, is_process_gone
 from tcell_assets.installation.run_launcher import PRELOADED, LocalRunLauncher
 from tcell_assets_tests.operations.small_installation import CORE_INGEST

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from tcell_assets.commands.platform import PROJECT_INSTANCE_SETTINGS, Platform
 from tcell_assets.definitions import build_defs
 from tcell_assets.defs.resources import TransformerCompute
 from tcell_assets.installation.configuration import Configuration
+from tcell_assets.installation.dagster_internals import add_backfill
+from tcell_assets.webserver.supervisor import DAEMON
 from tcell_assets_tests.operations.small_installation import CORE, make_configuration
 
 # A loaded machine takes 20 s to start a run, and monitoring gives one that never starts two minutes.
@@ -45,7 +45,7 @@ class Daemon:
         home = self.platform.configuration.home
         with (home / "daemon.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dagster._daemon", "run", "-m", "tcell_assets.definitions"],
+                [*DAEMON, "run", "-m", "tcell_assets.definitions"],
                 env={**os.environ, **self.environment},
                 cwd=home,
                 stdout=log,
@@ -113,26 +113,12 @@ class Daemon:
 
     def add_backfill(self, name: str, batches: list[str]) -> None:
         """Ask for a backfill of the core tables over some batches, as the UI does."""
-        self.platform.instance.add_backfill(
-            PartitionBackfill.from_asset_partitions(
-                backfill_id=name,
-                asset_graph=self.platform.definitions.resolve_asset_graph(),
-                partition_names=batches,
-                asset_selection=[dg.AssetKey(asset) for asset in CORE],
-                backfill_timestamp=time.time(),
-                tags={},
-                dynamic_partitions_store=self.platform.instance,
-                all_partitions=False,
-                title=None,
-                description=None,
-                run_config=None,
-            )
-        )
+        add_backfill(self.platform.instance, self.platform.definitions, name, CORE, batches)
 
-    def backfill_status(self, name: str) -> BulkActionStatus | None:
+    def backfill_status(self, name: str) -> str | None:
         """Return how far a backfill is, None where there is none of that name."""
         found = self.platform.instance.get_backfill(name)
-        return found.status if found else None
+        return found.status.value if found else None
 
     def skip_reasons(self, schedule: str) -> list[str]:
         """Return why a schedule's ticks did nothing, newest first."""

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.execution.backfill import BulkActionStatus
 
 from tcell_assets.installation.recovery import PROCESS_TAG
 from tcell_assets_tests.operations.daemon import Daemon, real_daemon
@@ -123,9 +122,7 @@ def test_a_backfill_of_twenty_batches_with_two_broken_survives_the_death_of_ever
         daemon.kill()
         killed = {run.tags["dagster/partition"] for run in daemon.runs(None, dg.DagsterRunStatus.STARTED)}
         daemon.start()
-        daemon.wait_until(
-            lambda: daemon.backfill_status("twenty") is BulkActionStatus.COMPLETED_FAILED, "backfill done"
-        )
+        daemon.wait_until(lambda: daemon.backfill_status("twenty") == "COMPLETED_FAILED", "backfill done")
 
         assert [batch for batch in batches if daemon.has_distances(batch)] == good
         # Made last of a batch's tables: a run that was killed right after it needs no retry.

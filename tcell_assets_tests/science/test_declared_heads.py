@@ -15,7 +15,6 @@ from tcell_assets.science.evaluation.model_comparison import validation_loss
 from tcell_assets.science.model.loss import Loss
 from tcell_assets.science.model.network import ExpressionTransformer
 from tcell_assets.science.model.scoring import build_network, resolve_head, score_wells
-from tcell_assets.science.model.settings import SettingsError
 from tcell_assets.science.model.trained_model import (
     TrainedModel,
     content_version,
@@ -25,6 +24,7 @@ from tcell_assets.science.model.trained_model import (
 )
 from tcell_assets.science.model.training import train
 from tcell_assets.science.model.training_data import TrainingData
+from tcell_assets.settings import SettingsError
 from tcell_assets.targets import TARGETS, Target, names_of
 from tcell_assets_tests.science.small_screens import (
     ONE_THREAD,

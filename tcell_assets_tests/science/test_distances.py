@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.screen.distances import ReferenceScope, dmso_distances
+from tcell_assets.science.screen.distances import dmso_distances
+from tcell_assets.science.screen.settings import ReferenceScope
 
 MEAN = np.array([0.5, -0.25, 1.0])
 # Both sides are float64 sums of at most 40 terms of size 1: rounding stays below 1e-13.

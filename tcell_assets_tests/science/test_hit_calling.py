@@ -14,11 +14,11 @@ from tcell_assets.science.plates.position import adjust_for_position
 from tcell_assets.science.screen.hit_calling import (
     HIT_CLASSES,
     FeatureSet,
-    HitRule,
     call_combined_hits,
     call_hits,
 )
 from tcell_assets.science.screen.principal_components import principal_component_features
+from tcell_assets.science.screen.settings import HitRule
 from tcell_assets.science.simulation.screen_simulation import (
     PresetName,
     SimulatedScreen,

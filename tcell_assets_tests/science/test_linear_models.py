@@ -7,8 +7,8 @@ import pytest
 
 from tcell_assets.science.model.linear_models import RIDGE_PENALTIES, fit_linear_heads
 from tcell_assets.science.model.scoring import score_wells
-from tcell_assets.science.model.settings import SettingsError
 from tcell_assets.science.model.training import split_wells, train
+from tcell_assets.settings import SettingsError
 from tcell_assets_tests.science.small_screens import (
     ONE_THREAD,
     expression_frame,

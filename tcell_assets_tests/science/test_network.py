@@ -13,7 +13,8 @@ from tcell_assets.science.model.network import (
     NetworkOutput,
     forward_operations,
 )
-from tcell_assets.science.model.settings import NetworkSettings, SettingsError
+from tcell_assets.science.model.settings import NetworkSettings
+from tcell_assets.settings import SettingsError
 from tcell_assets_tests.science.numpy_network import numpy_forward
 
 GENES, WELLS = 96, 5

@@ -8,8 +8,6 @@ import pytest
 from scipy import stats
 
 from tcell_assets.science.plates.position import (
-    Adjustment,
-    PositionThresholds,
     adjust_for_position,
     edge_effect,
     morans_i_by_plate,
@@ -17,6 +15,7 @@ from tcell_assets.science.plates.position import (
     resolve_adjustment,
     worst_verdict,
 )
+from tcell_assets.science.plates.settings import Adjustment, PositionThresholds
 from tcell_assets.science.simulation.screen_simulation import (
     PresetName,
     SimulatedScreen,

@@ -6,12 +6,8 @@ import json
 
 import pytest
 
-from tcell_assets.science.model.settings import (
-    NetworkSettings,
-    SettingsError,
-    TrainingSettings,
-    settings_for_preset,
-)
+from tcell_assets.science.model.settings import NetworkSettings, TrainingSettings, settings_for_preset
+from tcell_assets.settings import SettingsError
 
 
 def test_the_published_preset_is_the_default_and_has_the_published_values() -> None:

@@ -25,9 +25,9 @@ from tcell_assets.science.model.checkpoint import (
 from tcell_assets.science.model.compute import Compute
 from tcell_assets.science.model.network import ExpressionTransformer, NetworkOutput
 from tcell_assets.science.model.scoring import score_wells
-from tcell_assets.science.model.settings import SettingsError
 from tcell_assets.science.model.trained_model import TrainedModel
 from tcell_assets.science.model.training import Progress, TrainingData, TrainingError, split_wells, train
+from tcell_assets.settings import SettingsError
 from tcell_assets_tests.science.numpy_network import numpy_forward
 from tcell_assets_tests.science.small_screens import (
     ONE_THREAD,

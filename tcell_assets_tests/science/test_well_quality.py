@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.plates.well_quality import WELL_QC_COLUMNS, WellQualityThresholds, plate_qc, well_qc
+from tcell_assets.science.plates.settings import WellQualityThresholds
+from tcell_assets.science.plates.well_quality import WELL_QC_COLUMNS, plate_qc, well_qc
 from tcell_assets.science.simulation.screen_simulation import (
     PresetName,
     SimulatedScreen,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import IO
@@ -13,7 +14,7 @@ from typing import IO
 import pytest
 from upath import UPath
 
-from tcell_assets.system.files import StorageError, sweep_temporary_files, write_atomically
+from tcell_assets.system.files import StorageError, is_held, locked, sweep_temporary_files, write_atomically
 
 
 def test_a_crash_between_write_and_rename_leaves_the_previous_file(
@@ -83,3 +84,34 @@ def test_two_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:
         content = target.read_bytes()
         assert content in (b"a" * 100_000, b"b" * 100_000)
     assert all(writer.returncode == 0 for writer in writers)
+
+
+def test_a_lock_is_held_until_it_is_left(tmp_path: Path) -> None:
+    lock = tmp_path / "batch.lock"
+    assert is_held(lock) is None
+    with locked(lock):
+        assert is_held(lock) is True
+    assert is_held(lock) is False
+
+
+def test_a_lock_file_that_is_deleted_while_it_is_waited_for_lets_nobody_in_beside_the_next(
+    tmp_path: Path,
+) -> None:
+    """Who waited gets the lock of a file that nobody else will ever open, and must take the new one."""
+    lock, entered = tmp_path / "batch.lock", threading.Event()
+
+    def wait_for_it() -> None:
+        with locked(lock):
+            entered.set()
+
+    first = locked(lock)
+    first.__enter__()
+    waiting = threading.Thread(target=wait_for_it)
+    waiting.start()
+    time.sleep(0.5)
+    lock.unlink()
+    with locked(lock):
+        first.__exit__(None, None, None)
+        assert not entered.wait(0.5), "two hold the lock"
+    assert entered.wait(10)
+    waiting.join()

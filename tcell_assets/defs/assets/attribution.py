@@ -18,7 +18,7 @@ from tcell_assets.defs.assets.screen import (
 from tcell_assets.defs.checks import batch_check, selected
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
+from tcell_assets.defs.metadata import preview, table_asset, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
@@ -127,7 +127,7 @@ def _training_dmso_mean(folder: Any) -> "pd.Series[float]":
     return reference.set_index("gene")["dmso_mean"]
 
 
-@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("integrated_gradients_ranking"))
+@table_asset("integrated_gradients_ranking", group_name=SCREEN, owners=OWNERS)
 def integrated_gradients_ranking(
     context: dg.AssetExecutionContext, storage: Storage, integrated_gradients: Mapping[str, Frame]
 ) -> dg.MaterializeResult[Any]:
@@ -145,7 +145,7 @@ def integrated_gradients_ranking(
     )
 
 
-@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("hit_drivers"))
+@table_asset("hit_drivers", group_name=SCREEN, owners=OWNERS)
 def hit_drivers(
     context: dg.AssetExecutionContext,
     config: Launchpad[DriverSettings],
@@ -187,7 +187,7 @@ def hit_drivers(
     )
 
 
-@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("gene_set_enrichment"))
+@table_asset("gene_set_enrichment", group_name=SCREEN, owners=OWNERS)
 def gene_set_enrichment(
     config: Launchpad[EnrichmentSettings],
     gene_importance_ranking: Frame,
@@ -232,13 +232,13 @@ def gene_set_enrichment(
     )
 
 
-@dg.asset(
+@table_asset(
+    "importance_stability",
     group_name=MODEL,
     owners=OWNERS,
     deps=["ensemble_members", "expression_matrix", "count_matrix"],
     op_tags=GPU_OP_TAGS,
     pool=GPU_POOL,
-    **table_arguments("importance_stability"),
 )
 def importance_stability(
     context: dg.AssetExecutionContext,

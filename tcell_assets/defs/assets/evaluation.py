@@ -16,7 +16,7 @@ from tcell_assets.defs.assets.model_input import (
 )
 from tcell_assets.defs.assets.uncertainty import INTERVAL_MODEL, INTERVAL_SCHEME, settings_hash
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
+from tcell_assets.defs.metadata import preview, table_asset, table_out, table_result
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
 from tcell_assets.science.evaluation.settings import SCHEMES, EvaluationSettings
@@ -242,13 +242,13 @@ def _coverage_check(intervals: "pd.DataFrame", level: float) -> dg.AssetCheckRes
     )
 
 
-@dg.asset(
+@table_asset(
+    "ensemble_members",
     group_name=MODEL,
     owners=OWNERS,
     deps=["trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc"],
     op_tags=GPU_OP_TAGS,
     pool=GPU_POOL,
-    **table_arguments("ensemble_members"),
 )
 def ensemble_members(
     context: dg.AssetExecutionContext,

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from tcell_assets.defs.metadata import bullet_list, preview, stage_tag, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
@@ -29,6 +28,8 @@ from tcell_assets.targets import known_targets, names_of
 
 INGEST = "ingest"
 INGESTED = ("well_metadata", "count_matrix", "expression_matrix")
+# Dagster's own tag; only what a step returns can be given a `dg.DataVersion`.
+DATA_VERSION_TAG = "dagster/data_version"
 OWNERS = ["team:screening"]
 
 plate_files = dg.AssetSpec(

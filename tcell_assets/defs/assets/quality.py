@@ -13,7 +13,7 @@ from tcell_assets.defs.metadata import (
     picture,
     preview,
     stage_tag,
-    table_arguments,
+    table_asset,
     table_out,
     table_result,
 )
@@ -155,7 +155,8 @@ def check_quality(
         )
 
 
-@dg.asset(
+@table_asset(
+    "position_audit",
     partitions_def=screening_batches,
     group_name=QUALITY,
     owners=OWNERS,
@@ -164,14 +165,13 @@ def check_quality(
             "position_audit", POSITION_CHECK, "No variable can be predicted from the plate position alone."
         )
     ],
-    **table_arguments("position_audit"),
 )
 def position_audit(
     config: Launchpad[PositionThresholds],
     well_metadata: Frame,
     expression_matrix: Frame,
     well_qc: Frame,
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """What plate, row and column alone predict of depth, targets and expression, whole metabolites held out."""
     from tcell_assets.science.plates.audit_variables import batch_variables
     from tcell_assets.science.plates.position import position_audit as audit_position
@@ -195,19 +195,14 @@ def position_audit(
     )
 
 
-@dg.asset(
-    partitions_def=screening_batches,
-    group_name=QUALITY,
-    owners=OWNERS,
-    **table_arguments("adjusted_expression"),
-)
+@table_asset("adjusted_expression", partitions_def=screening_batches, group_name=QUALITY, owners=OWNERS)
 def adjusted_expression(
     config: Launchpad[AdjustmentSettings],
     well_metadata: Frame,
     expression_matrix: Frame,
     well_qc: Frame,
     position_audit: Frame,
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """Expression with the plate position taken out by usable wells' medians."""
     adjusted, method = _adjusted(
         expression_matrix.set_index("well_id"), well_metadata, config, position_audit, well_qc
@@ -217,12 +212,7 @@ def adjusted_expression(
     )
 
 
-@dg.asset(
-    partitions_def=screening_batches,
-    group_name="scoring",
-    owners=OWNERS,
-    **table_arguments("adjusted_embeddings"),
-)
+@table_asset("adjusted_embeddings", partitions_def=screening_batches, group_name="scoring", owners=OWNERS)
 def adjusted_embeddings(
     context: dg.AssetExecutionContext,
     config: Launchpad[AdjustmentSettings],
@@ -231,7 +221,7 @@ def adjusted_embeddings(
     latent_embeddings: Frame,
     well_qc: Frame,
     position_audit: Frame,
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """Latents with the plate position taken out by usable wells' medians."""
     lineage = storage.lake().lineage("latent_embeddings", context.partition_key)
     latents = latent_embeddings.set_index("well_id")[list(LATENT_COLUMNS)]
@@ -292,8 +282,8 @@ def plate_maps(
         )
 
 
-@dg.asset(
-    # It reads the latents: in the quality group it would close the groups to a circle.
+@table_asset(
+    "screen_position_audit",  # It reads the latents: in the quality group it would close the groups to a circle.
     group_name="screen",
     owners=OWNERS,
     check_specs=[
@@ -304,7 +294,6 @@ def plate_maps(
         )
     ],
     deps=["expression_matrix"],
-    **table_arguments("screen_position_audit"),
 )
 def screen_position_audit(
     config: Launchpad[PositionThresholds],
@@ -312,7 +301,7 @@ def screen_position_audit(
     well_metadata: Mapping[str, Frame],
     well_qc: Mapping[str, Frame],
     latent_embeddings: Mapping[str, Frame],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """The screen's verdict: what plate, row and column alone predict over all batches, latents included.
 
     Before a model has embedded any batch the first principal components of expression stand in for the latents.
@@ -350,7 +339,8 @@ def screen_position_audit(
     )
 
 
-@dg.asset(
+@table_asset(
+    "design_audit",
     group_name=QUALITY,
     owners=OWNERS,
     check_specs=[
@@ -360,9 +350,8 @@ def screen_position_audit(
             description="Replicates, DMSO wells and targets are laid out so that effects can be told from position.",
         )
     ],
-    **table_arguments("design_audit"),
 )
-def design_audit(well_metadata: Mapping[str, Frame]) -> dg.MaterializeResult:
+def design_audit(well_metadata: Mapping[str, Frame]) -> dg.MaterializeResult[Any]:
     """What the screen's layout allows to be concluded."""
     import json
 
@@ -396,7 +385,8 @@ def design_audit(well_metadata: Mapping[str, Frame]) -> dg.MaterializeResult:
     )
 
 
-@dg.asset(
+@table_asset(
+    "plate_similarity",
     group_name=QUALITY,
     owners=OWNERS,
     check_specs=[
@@ -407,11 +397,10 @@ def design_audit(well_metadata: Mapping[str, Frame]) -> dg.MaterializeResult:
         )
     ],
     deps=["expression_matrix"],
-    **table_arguments("plate_similarity"),
 )
 def plate_similarity(
     storage: Storage, well_metadata: Mapping[str, Frame], well_qc: Mapping[str, Frame]
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """Correlation of every pair of plate maps; plates that resemble the other batch may have been swapped.
 
     The maps are those of the scores, without scores those of depth, and without counts those of expression.

@@ -10,7 +10,7 @@ from tcell_assets.defs.assets.uncertainty import with_uncertainty
 from tcell_assets.defs.checks import SCORING_CHECKS, new_data_checks, scored_by_current_check, selected
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
+from tcell_assets.defs.metadata import preview, table_asset, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
@@ -138,12 +138,12 @@ def score_wells(
         )
 
 
-@dg.asset(
+@table_asset(
+    "dmso_distances",
     partitions_def=screening_batches,
     deps=["trained_model"],
     group_name=SCORING,
     owners=OWNERS,
-    **table_arguments("dmso_distances"),
 )
 def dmso_distances(
     context: dg.AssetExecutionContext,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 
 from tcell_assets.defs.io_managers import Frame
-from tcell_assets.defs.metadata import preview, table_arguments, table_result
+from tcell_assets.defs.metadata import preview, table_asset, table_result
 from tcell_assets.defs.reading import fixed_for_run, reads_now
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.stages import ATTRIBUTE, SCORE
@@ -21,12 +21,7 @@ SCREEN = "screen"
 OWNERS = ["team:screening"]
 
 
-@dg.asset(
-    group_name=SCREEN,
-    owners=OWNERS,
-    output_required=False,
-    **table_arguments("metabolite_scores"),
-)
+@table_asset("metabolite_scores", group_name=SCREEN, owners=OWNERS, output_required=False)
 def metabolite_scores(
     context: dg.AssetExecutionContext,
     storage: Storage,
@@ -74,12 +69,7 @@ def metabolite_scores(
     )
 
 
-@dg.asset(
-    group_name=SCREEN,
-    owners=OWNERS,
-    output_required=False,
-    **table_arguments("gene_importance_ranking"),
-)
+@table_asset("gene_importance_ranking", group_name=SCREEN, owners=OWNERS, output_required=False)
 def gene_importance_ranking(
     context: dg.AssetExecutionContext, storage: Storage, gene_importance: Mapping[str, Frame]
 ) -> Iterator[dg.MaterializeResult[Any]]:
@@ -229,4 +219,5 @@ def stacked(
             "for these batches first.",
             allow_retries=False,
         )
-    return pd.concat([tables[batch] for batch in batches], ignore_index=True, join=join)
+    joined: pd.DataFrame = pd.concat([tables[batch] for batch in batches], ignore_index=True, join=join)
+    return joined

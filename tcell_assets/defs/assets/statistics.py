@@ -18,7 +18,7 @@ from tcell_assets.defs.assets.screen import (
 )
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import preview, table_arguments, table_out, table_result
+from tcell_assets.defs.metadata import preview, table_asset, table_out, table_result
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 HITS_CHECK = "replicates_can_be_compared"
 
 
-@dg.asset(
+@table_asset(
+    "hit_calls",
     group_name=SCREEN,
     owners=OWNERS,
     check_specs=[
@@ -42,7 +43,6 @@ HITS_CHECK = "replicates_can_be_compared"
             "called and every metabolite is inconclusive.",
         )
     ],
-    **table_arguments("hit_calls"),
 )
 def hit_calls(
     context: dg.AssetExecutionContext,
@@ -54,7 +54,7 @@ def hit_calls(
     adjusted_embeddings: Mapping[str, Frame],
     expression_matrix: Mapping[str, Frame],
     adjusted_expression: Mapping[str, Frame],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """Call hits on several feature sets together, and on the latent and on components of expression by themselves."""
     import pandas as pd
 
@@ -197,7 +197,7 @@ def fit_latent_map(
         )
 
 
-@dg.asset(group_name=SCREEN, owners=OWNERS, **table_arguments("expression_map"))
+@table_asset("expression_map", group_name=SCREEN, owners=OWNERS)
 def expression_map(
     context: dg.AssetExecutionContext,
     storage: Storage,
@@ -233,7 +233,7 @@ def expression_map(
     )
 
 
-@dg.asset(group_name=SCREEN, owners=OWNERS, output_required=False, **table_arguments("latent_map"))
+@table_asset("latent_map", group_name=SCREEN, owners=OWNERS, output_required=False)
 def latent_map(
     context: dg.AssetExecutionContext,
     storage: Storage,
@@ -293,7 +293,7 @@ def latent_map(
     )
 
 
-@dg.asset(group_name=SCREEN, owners=OWNERS, output_required=False, **table_arguments("phenotype_correlation"))
+@table_asset("phenotype_correlation", group_name=SCREEN, owners=OWNERS, output_required=False)
 def phenotype_correlation(
     context: dg.AssetExecutionContext,
     config: Launchpad[CorrelationSettings],

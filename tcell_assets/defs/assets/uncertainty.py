@@ -12,7 +12,7 @@ from tcell_assets.targets import Target, scores
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tcell_assets.science.evaluation.folds import Scheme
+    from tcell_assets.science.evaluation.settings import Scheme
     from tcell_assets.science.model.settings import TrainingSettings
     from tcell_assets.science.model.trained_model import TrainedModel
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tcell_assets.landing.columns import recognise_columns, spelling
+from tcell_assets.landing.columns import recognise_columns
 from tcell_assets.landing.files import read_file_bytes
 from tcell_assets.landing.formats import MatrixFormat, Source
 from tcell_assets.landing.gene_names import GENE_ID_HEADERS, names_of_genes
@@ -17,6 +17,7 @@ from tcell_assets.landing.matrices import WellMatrix
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.tables import TextTable
+from tcell_assets.targets import spelling
 
 COUNT_LAYER = "counts"
 # How pipelines call a layer of raw counts. Spliced and unspliced counts are parts of them and not taken.

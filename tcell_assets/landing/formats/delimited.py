@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tcell_assets.landing.columns import spelling
 from tcell_assets.landing.formats import MatrixFormat, Source, folder_of
 from tcell_assets.landing.gene_names import is_no_gene
 from tcell_assets.landing.matrices import WellMatrix
@@ -10,6 +9,7 @@ from tcell_assets.landing.problems import ProblemCollector, listed
 from tcell_assets.landing.screen_settings import LandingSettings, ValueKind
 from tcell_assets.landing.tables import NumericTable, read_numeric_table
 from tcell_assets.landing.wells import canonical_plate
+from tcell_assets.targets import spelling
 
 LABEL_HEADERS = frozenset({"well_id", "wellid", "plate", "plate_id", "well", "barcode"})
 MATRIX_STEMS = ("expression", "counts")

@@ -98,7 +98,7 @@ def _losses(target: Target, joined: pd.DataFrame, candidate: TrainedModel) -> np
         # log(1 + exp(logit)) − label·logit is the cross-entropy, without overflow for large logits.
         return np.asarray(np.logaddexp(0.0, said) - truth * said)
     scale = candidate.scales.get(target.name)
-    return np.square((said - truth) / (1.0 if scale is None else scale.standard_deviation))
+    return np.asarray(np.square((said - truth) / (1.0 if scale is None else scale.standard_deviation)))
 
 
 def _mean_of_known(values: np.ndarray) -> float:

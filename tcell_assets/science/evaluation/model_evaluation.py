@@ -16,8 +16,6 @@ from tcell_assets.science.evaluation.evaluation_ladder import (
 )
 from tcell_assets.science.evaluation.folds import (
     ALWAYS_TRAINING,
-    SCHEMES,
-    Scheme,
     assign_folds,
     replicate_leakage,
 )
@@ -29,6 +27,7 @@ from tcell_assets.science.evaluation.prediction_metrics import (
     bootstrap_weights,
     r_squared,
 )
+from tcell_assets.science.evaluation.settings import SCHEMES, Scheme
 from tcell_assets.science.well_join import rows_for_wells, some_names, usable_wells
 from tcell_assets.targets import Target, evaluated, known_targets
 

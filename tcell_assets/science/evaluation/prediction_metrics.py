@@ -100,7 +100,10 @@ LOWER_IS_BETTER = frozenset({"mae", "brier", "calibration_error"})
 
 def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     defined = denominator > 1e-12
-    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=defined)
+    quotient: np.ndarray = np.divide(
+        numerator, denominator, out=np.full(len(numerator), np.nan), where=defined
+    )
+    return quotient
 
 
 def _tie_groups(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

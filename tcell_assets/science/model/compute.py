@@ -199,6 +199,6 @@ def cpu_bf16_gain() -> float:
         for dtype in best:
             query, key, value = (part.to(dtype).requires_grad_() for part in sample)
             started = time.perf_counter()
-            scaled_dot_product_attention(query, key, value).sum().backward()
+            scaled_dot_product_attention(query, key, value).sum().backward()  # type: ignore[no-untyped-call]
             best[dtype] = min(best[dtype], time.perf_counter() - started)
     return best[torch.float32] / best[torch.bfloat16]

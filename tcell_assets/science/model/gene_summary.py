@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from upath import UPath
 
-from tcell_assets.science.model.trained_model import write_atomically
+from tcell_assets.system.files import write_atomically
 
 REFERENCE = "reference.parquet"
 
@@ -131,7 +131,8 @@ def drift_from(training: pd.DataFrame, batch: pd.DataFrame) -> Drift:
     scale = training["standard_deviation"].to_numpy()[varies]
 
     def distance(column: str) -> np.ndarray:
-        return np.abs((aligned[column] - training[column]).to_numpy()[varies]) / scale
+        distances: np.ndarray = np.abs((aligned[column] - training[column]).to_numpy()[varies]) / scale
+        return distances
 
     means, dmso = distance("mean"), distance("dmso_mean")
     furthest = int(means.argmax())
@@ -144,4 +145,5 @@ def drift_from(training: pd.DataFrame, batch: pd.DataFrame) -> Drift:
 
 
 def _sum(expression: np.ndarray, pieces: Sequence[np.ndarray]) -> np.ndarray:
-    return np.sum([expression[piece].sum(axis=0, dtype=np.float64) for piece in pieces], axis=0)
+    total: np.ndarray = np.sum([expression[piece].sum(axis=0, dtype=np.float64) for piece in pieces], axis=0)
+    return total

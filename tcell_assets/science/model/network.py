@@ -17,7 +17,8 @@ from torch.nn.functional import dropout, scaled_dot_product_attention
 
 from tcell_assets.science.model.compute import cpu_has_amx
 from tcell_assets.science.model.linear_models import LinearHeads
-from tcell_assets.science.model.settings import NetworkSettings, SettingsError
+from tcell_assets.science.model.settings import NetworkSettings
+from tcell_assets.settings import SettingsError
 from tcell_assets.targets import TARGETS, Target, by_head, names_of
 
 
@@ -58,7 +59,8 @@ class FullAttention(nn.Module):
         )
         share = self.dropout if self.training else 0.0
         attended = scaled_dot_product_attention(query, key, value, dropout_p=share)
-        return self.output(merge_heads(attended))
+        mixed: Tensor = self.output(merge_heads(attended))
+        return mixed
 
 
 class InducedAttention(nn.Module):
@@ -95,12 +97,14 @@ class InducedAttention(nn.Module):
             for part in self.summary_key_value(merge_heads(summary)).chunk(2, dim=-1)
         )
         attended = scaled_dot_product_attention(query, summary_key, summary_value, dropout_p=share)
-        return self.output(merge_heads(attended))
+        mixed: Tensor = self.output(merge_heads(attended))
+        return mixed
 
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
     """(wells, tokens, d_model) to (wells, heads, tokens, d_model / heads), without a copy."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+    split: Tensor = tokens.unflatten(-1, (heads, -1))  # type: ignore[no-untyped-call]
+    return split.transpose(1, 2)
 
 
 def merge_heads(tokens: Tensor) -> Tensor:
@@ -151,7 +155,8 @@ class EncoderLayer(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(wells, genes, d_model) to the same."""
         tokens = self.attention_norm(tokens + self.dropout(self._attended(tokens)))
-        return self.feed_forward_norm(tokens + self.dropout(self.feed_forward(tokens)))
+        normed: Tensor = self.feed_forward_norm(tokens + self.dropout(self.feed_forward(tokens)))
+        return normed
 
     def _attended(self, tokens: Tensor) -> Tensor:
         """Attention, in fp32 on a CPU without AMX even where the rest of the encoder is bf16.

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -327,7 +327,7 @@ class _Training:
         targets, output = self._forward(rows)
         terms = self.loss.of_wells(output, targets)
         loss = (terms * weights).sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return terms.detach(), loss.detach()
 
     def _forward(self, rows: np.ndarray) -> tuple[Tensor, NetworkOutput]:
@@ -464,7 +464,7 @@ class _Training:
             batch_hashes=dict(self.data.given.batch_hashes),
             genes_left_out=self.data.given.genes_left_out,
             compute=self.compute,
-            created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
     @torch.no_grad()

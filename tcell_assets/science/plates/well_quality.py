@@ -278,9 +278,10 @@ def _dmso_correlation(profile: np.ndarray, is_dmso: np.ndarray) -> np.ndarray:
     well = profile - profile.mean(axis=1, keepdims=True)
     reference = reference - reference.mean(axis=1, keepdims=True)
     scale = np.sqrt((well**2).sum(axis=1) * (reference**2).sum(axis=1))
-    return np.divide(
+    correlation: np.ndarray = np.divide(
         (well * reference).sum(axis=1), scale, out=np.full(len(profile), np.nan), where=scale > 0
     )
+    return correlation
 
 
 def _robust_z(values: pd.Series, plate: np.ndarray, smallest_scale: float) -> pd.Series:

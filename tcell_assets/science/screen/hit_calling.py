@@ -210,7 +210,7 @@ def _displacements(
     if without:
         raise ValueError(f"hit calling: no usable DMSO well in batch(es) {some_names(without)}.")
     centre = centres.loc[own.tolist()].to_numpy()
-    return aligned.loc[metadata.index].to_numpy() - centre
+    return np.asarray(aligned.loc[metadata.index].to_numpy() - centre)
 
 
 def _replicate_agreement(
@@ -334,7 +334,7 @@ def _both_sides(
     """Two-sided p of concordant minima against those of null sets without called metabolites."""
     null = _concordant_minimum(projection, sets[~called[design.wells.metabolite[sets]].any(axis=1)])
     upper, lower = share_at_least(observed, null), share_at_least(-observed, -null)
-    return np.minimum(1.0, 2 * np.minimum(upper, lower))
+    return np.asarray(np.minimum(1.0, 2 * np.minimum(upper, lower)))
 
 
 def _with_conditions_without_wells(calls: pd.DataFrame, treated: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from tcell_assets.science.conditions import compounds, is_treated
 from tcell_assets.science.evaluation.prediction_metrics import bootstrap_weights, pearson, spearman
-from tcell_assets.science.plates.position import Adjustment, adjust_for_position
+from tcell_assets.science.plates.position import adjust_for_position
+from tcell_assets.science.plates.settings import Adjustment
 from tcell_assets.science.well_join import rows_for_wells, usable_wells
 from tcell_assets.targets import Target, known_targets, names_of, scores
 

@@ -55,7 +55,7 @@ class Signatures:
         """Two-sided p of the moderated t, (conditions, genes) of these rows."""
         t = np.abs(self.moderated_t[rows])
         free = self.conditions["degrees_of_freedom"].to_numpy()[rows, None]
-        with_t = 2.0 * special.stdtr(np.where(np.isfinite(free), free, 1.0), -t)
+        with_t: np.ndarray = 2.0 * special.stdtr(np.where(np.isfinite(free), free, 1.0), -t)
         return np.where(np.isinf(free), 2.0 * special.ndtr(-t), with_t)
 
     def tables(self, conditions_at_once: int = 200) -> Iterator[pd.DataFrame]:
