@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    TableResult = dg.MaterializeResult[Any]
+else:
+    # In the annotation of an asset Dagster knows the bare class alone.
+    TableResult = dg.MaterializeResult
+
 # Which stage makes an asset; jobs select by it.
 STAGE_TAG = "tcell/stage"
 MODEL_VERSION = "model_version"

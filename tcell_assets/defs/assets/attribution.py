@@ -18,7 +18,7 @@ from tcell_assets.defs.assets.screen import (
 from tcell_assets.defs.checks import batch_check, selected
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import preview, table_asset, table_out, table_result
+from tcell_assets.defs.metadata import TableResult, preview, table_asset, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
@@ -59,7 +59,7 @@ def attribute_wells(
     config: Launchpad[AttributionSettings],
     storage: Storage,
     compute: TransformerCompute,
-) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+) -> Iterator[TableResult | dg.AssetCheckResult]:
     """Integrate the head's gradient from the mean of the training DMSO wells to every usable well."""
     from tcell_assets.science.model.trained_model import load_model
 
@@ -130,7 +130,7 @@ def _training_dmso_mean(folder: Any) -> "pd.Series[float]":
 @table_asset("integrated_gradients_ranking", group_name=SCREEN, owners=OWNERS)
 def integrated_gradients_ranking(
     context: dg.AssetExecutionContext, storage: Storage, integrated_gradients: Mapping[str, Frame]
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """The well-weighted mean of the batches' Integrated Gradients."""
     from tcell_assets.science.model.gene_importance import rank_genes
 
@@ -154,7 +154,7 @@ def hit_drivers(
     gene_attributions: Mapping[str, Frame],
     attributed_wells: Mapping[str, Frame],
     hit_calls: Frame,
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """The genes with the largest mean attribution in the wells of each hit."""
     from tcell_assets.exports.hits import calls_shown
     from tcell_assets.science.screen.hit_drivers import hit_drivers as drivers_of_hits
@@ -193,7 +193,7 @@ def gene_set_enrichment(
     gene_importance_ranking: Frame,
     integrated_gradients_ranking: Frame,
     storage: Storage,
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """Look for gene sets at the ends of the rankings by Gradient × Input and by Integrated Gradients."""
     import pandas as pd
 
@@ -245,7 +245,7 @@ def importance_stability(
     config: Launchpad[StabilitySettings],
     storage: Storage,
     compute: TransformerCompute,
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """Rank the genes with every member of the ensemble on the training batches, and compare the rankings."""
     from tcell_assets.science.model.gene_importance import importance_stability as stability_of
     from tcell_assets.science.model.gene_importance import rank_genes

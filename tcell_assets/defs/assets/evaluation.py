@@ -16,7 +16,7 @@ from tcell_assets.defs.assets.model_input import (
 )
 from tcell_assets.defs.assets.uncertainty import INTERVAL_MODEL, INTERVAL_SCHEME, settings_hash
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import preview, table_asset, table_out, table_result
+from tcell_assets.defs.metadata import TableResult, preview, table_asset, table_out, table_result
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
 from tcell_assets.science.evaluation.settings import SCHEMES, EvaluationSettings
@@ -69,7 +69,7 @@ def evaluate_models(
     config: Launchpad[EvaluationSettings],
     storage: Storage,
     compute: TransformerCompute,
-) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+) -> Iterator[TableResult | dg.AssetCheckResult]:
     """Train the whole ladder on every fold, predict what was held out, and compare."""
     import pandas as pd
 
@@ -255,7 +255,7 @@ def ensemble_members(
     config: Launchpad[EnsembleSettings],
     storage: Storage,
     compute: TransformerCompute,
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """Train the current model's settings from other seeds on its own training batches; none of them becomes current."""
     import pandas as pd
 

@@ -1,11 +1,10 @@
 """From `data/<batch>/` to checked tables: which files lie there, the wells, and the expression matrix."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import dagster as dg
 
-from tcell_assets.defs.metadata import bullet_list, preview, stage_tag, table_out, table_result
+from tcell_assets.defs.metadata import TableResult, bullet_list, preview, stage_tag, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
 from tcell_assets.lake import stages
@@ -53,7 +52,7 @@ plate_files = dg.AssetSpec(
 )
 def ingest_batch(
     context: dg.AssetExecutionContext, landing_zone: LandingZone, storage: Storage
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[TableResult]:
     """Read one batch folder once; every problem it has is reported in one failure, and nothing is written.
 
     Counts become expression by the current model's frozen fit, or before the first model by a fit on this batch.

@@ -14,7 +14,15 @@ from tcell_assets.defs.checks import (
     report_stale_predictions,
 )
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import picture, preview, sparkline, stage_tag, table_arguments, table_result
+from tcell_assets.defs.metadata import (
+    TableResult,
+    picture,
+    preview,
+    sparkline,
+    stage_tag,
+    table_arguments,
+    table_result,
+)
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
 from tcell_assets.lake import stages
@@ -53,7 +61,7 @@ def train_model(
     config: Launchpad[TrainingRequest],
     storage: Storage,
     compute: TransformerCompute,
-) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+) -> Iterator[TableResult | dg.AssetCheckResult]:
     """Train on every ingested batch that has targets; batches without are named in the log."""
     from tcell_assets.science.figures import loss_curve
     from tcell_assets.science.model.gene_summary import save_reference

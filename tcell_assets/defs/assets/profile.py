@@ -8,7 +8,7 @@ import dagster as dg
 from tcell_assets.defs.assets.screen import OWNERS, SCREEN, batches_to_sum_up, stacked
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import preview, table_out, table_result
+from tcell_assets.defs.metadata import TableResult, preview, table_out, table_result
 from tcell_assets.defs.resources import Storage
 from tcell_assets.science.screen.settings import ProfileSettings
 
@@ -32,7 +32,7 @@ def profile_conditions(
     well_qc: Mapping[str, Frame],
     adjusted_expression: Mapping[str, Frame],
     hit_calls: Frame,
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[TableResult]:
     """Fit signatures on position-adjusted expression, then ask of them what resembles what and which sets move."""
     import pandas as pd
 
@@ -59,7 +59,7 @@ def profile_conditions(
     version = None if lineage is None else lineage.model_version
     trained_on = None if lineage is None else lineage.training_batches
 
-    def result(asset: str, frame: "pd.DataFrame", more: Mapping[str, Any]) -> dg.MaterializeResult[Any]:
+    def result(asset: str, frame: "pd.DataFrame", more: Mapping[str, Any]) -> TableResult:
         return table_result(
             asset, frame, {**shown, **more}, model_version=version, training_batches=trained_on
         )

@@ -1,7 +1,7 @@
 """Can these wells and this layout be trusted: quality control, position, design and swap audits, adjustment."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -9,6 +9,7 @@ from tcell_assets.defs.checks import batch_check, selected
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
 from tcell_assets.defs.metadata import (
+    TableResult,
     bullet_list,
     picture,
     preview,
@@ -64,7 +65,7 @@ def check_quality(
     storage: Storage,
     well_metadata: Frame,
     expression_matrix: Frame,
-) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+) -> Iterator[TableResult | dg.AssetCheckResult]:
     """Judge every well against its plate, and every plate by its wells, controls and patterns."""
     from tcell_assets.science.conditions import is_empty
     from tcell_assets.science.counts.count_table import counts_from_table
@@ -171,7 +172,7 @@ def position_audit(
     well_metadata: Frame,
     expression_matrix: Frame,
     well_qc: Frame,
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """What plate, row and column alone predict of depth, targets and expression, whole metabolites held out."""
     from tcell_assets.science.plates.audit_variables import batch_variables
     from tcell_assets.science.plates.position import position_audit as audit_position
@@ -202,7 +203,7 @@ def adjusted_expression(
     expression_matrix: Frame,
     well_qc: Frame,
     position_audit: Frame,
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """Expression with the plate position taken out by usable wells' medians."""
     adjusted, method = _adjusted(
         expression_matrix.set_index("well_id"), well_metadata, config, position_audit, well_qc
@@ -221,7 +222,7 @@ def adjusted_embeddings(
     latent_embeddings: Frame,
     well_qc: Frame,
     position_audit: Frame,
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """Latents with the plate position taken out by usable wells' medians."""
     lineage = storage.lake().lineage("latent_embeddings", context.partition_key)
     latents = latent_embeddings.set_index("well_id")[list(LATENT_COLUMNS)]
@@ -301,7 +302,7 @@ def screen_position_audit(
     well_metadata: Mapping[str, Frame],
     well_qc: Mapping[str, Frame],
     latent_embeddings: Mapping[str, Frame],
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """The screen's verdict: what plate, row and column alone predict over all batches, latents included.
 
     Before a model has embedded any batch the first principal components of expression stand in for the latents.
@@ -351,7 +352,7 @@ def screen_position_audit(
         )
     ],
 )
-def design_audit(well_metadata: Mapping[str, Frame]) -> dg.MaterializeResult[Any]:
+def design_audit(well_metadata: Mapping[str, Frame]) -> TableResult:
     """What the screen's layout allows to be concluded."""
     import json
 
@@ -400,7 +401,7 @@ def design_audit(well_metadata: Mapping[str, Frame]) -> dg.MaterializeResult[Any
 )
 def plate_similarity(
     storage: Storage, well_metadata: Mapping[str, Frame], well_qc: Mapping[str, Frame]
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """Correlation of every pair of plate maps; plates that resemble the other batch may have been swapped.
 
     The maps are those of the scores, without scores those of depth, and without counts those of expression.

@@ -3,13 +3,12 @@
 import hashlib
 import time
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from upath import UPath
 
 from tcell_assets.defs.assets.screen import OWNERS, SCREEN
-from tcell_assets.defs.metadata import served_link, stage_tag
+from tcell_assets.defs.metadata import TableResult, served_link, stage_tag
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
 from tcell_assets.defs.runs import last_failures
@@ -57,7 +56,7 @@ def report_file(storage: Storage, batch: str | None = None) -> Path:
 )
 def screen_report(
     context: dg.AssetExecutionContext, storage: Storage, landing_zone: LandingZone
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """Write the report on every batch that the current model scored, with the state of all batches at the top."""
     from tcell_assets.exports.report import screen_report as report_on_screen
 
@@ -91,7 +90,7 @@ def screen_report(
     description="One screening batch as an HTML file to look at: its verdicts, metabolites, plates and latent map. "
     "Made when asked for, by `tcell report <batch>` or in the UI.",
 )
-def batch_report(context: dg.AssetExecutionContext, storage: Storage) -> dg.MaterializeResult[Any]:
+def batch_report(context: dg.AssetExecutionContext, storage: Storage) -> TableResult:
     """Write the report on one batch."""
     from tcell_assets.exports.report import batch_report as report_on_batch
 
@@ -99,7 +98,7 @@ def batch_report(context: dg.AssetExecutionContext, storage: Storage) -> dg.Mate
     return _written(storage, report_on_batch(storage.lake(), storage.models(), batch), batch)
 
 
-def _written(storage: Storage, content: bytes, batch: str | None = None) -> dg.MaterializeResult[Any]:
+def _written(storage: Storage, content: bytes, batch: str | None = None) -> TableResult:
     file = report_file(storage, batch)
     write_atomically(UPath(file), content)
     address = file.relative_to(storage.local_folder(REPORTS)).as_posix()

@@ -10,7 +10,7 @@ from tcell_assets.defs.assets.uncertainty import with_uncertainty
 from tcell_assets.defs.checks import SCORING_CHECKS, new_data_checks, scored_by_current_check, selected
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import preview, table_asset, table_out, table_result
+from tcell_assets.defs.metadata import TableResult, preview, table_asset, table_out, table_result
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import GPU_OP_TAGS, GPU_POOL, Storage, TransformerCompute
 from tcell_assets.installation.progress import progress_of
@@ -50,7 +50,7 @@ def score_wells(
     config: Launchpad[ScoringSettings],
     storage: Storage,
     compute: TransformerCompute,
-) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+) -> Iterator[TableResult | dg.AssetCheckResult]:
     """Run the network once over a batch: forward for predictions and latents, backward only for gene importance."""
     from tcell_assets.science.conditions import is_empty
     from tcell_assets.science.model.gene_summary import load_reference
@@ -152,7 +152,7 @@ def dmso_distances(
     well_metadata: Frame,
     well_qc: Frame,
     latent_embeddings: Frame,
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """Distances of each well's latent to the centre of the DMSO wells."""
     import pandas as pd
 

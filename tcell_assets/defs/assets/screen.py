@@ -1,12 +1,12 @@
 """What the whole screen says: metabolites and genes over all batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 
 from tcell_assets.defs.io_managers import Frame
-from tcell_assets.defs.metadata import preview, table_asset, table_result
+from tcell_assets.defs.metadata import TableResult, preview, table_asset, table_result
 from tcell_assets.defs.reading import fixed_for_run, reads_now
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.stages import ATTRIBUTE, SCORE
@@ -29,7 +29,7 @@ def metabolite_scores(
     well_predictions: Mapping[str, Frame],
     dmso_distances: Mapping[str, Frame],
     hit_calls: Frame,
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[TableResult]:
     """Mean, standard deviation and number of each metabolite's distances and predicted activation, best hit first.
 
     Where no metabolite has replicates that can be compared, the mean distance to DMSO ranks instead, and says so.
@@ -72,7 +72,7 @@ def metabolite_scores(
 @table_asset("gene_importance_ranking", group_name=SCREEN, owners=OWNERS, output_required=False)
 def gene_importance_ranking(
     context: dg.AssetExecutionContext, storage: Storage, gene_importance: Mapping[str, Frame]
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[TableResult]:
     """The well-weighted mean of the batches' gene importance: the published global formula."""
     from tcell_assets.science.model.gene_importance import rank_genes
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -18,7 +18,7 @@ from tcell_assets.defs.assets.screen import (
 )
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import preview, table_asset, table_out, table_result
+from tcell_assets.defs.metadata import TableResult, preview, table_asset, table_out, table_result
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
@@ -54,7 +54,7 @@ def hit_calls(
     adjusted_embeddings: Mapping[str, Frame],
     expression_matrix: Mapping[str, Frame],
     adjusted_expression: Mapping[str, Frame],
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """Call hits on several feature sets together, and on the latent and on components of expression by themselves."""
     import pandas as pd
 
@@ -163,7 +163,7 @@ def fit_latent_map(
     storage: Storage,
     well_qc: Mapping[str, Frame],
     latent_embeddings: Mapping[str, Frame],
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[TableResult]:
     """Fit the map on the batches the model was trained on, so that a new batch does not move it."""
     from tcell_assets.science.screen.latent_map import fit_latent_map as fit_map
 
@@ -205,7 +205,7 @@ def expression_map(
     well_qc: Mapping[str, Frame],
     adjusted_expression: Mapping[str, Frame],
     hit_calls: Frame,
-) -> dg.MaterializeResult[Any]:
+) -> TableResult:
     """Place every well on two principal components of adjusted expression; no model is needed."""
     from tcell_assets.exports.hits import class_of_wells
     from tcell_assets.science.screen.expression_map import expression_map as map_expression
@@ -243,7 +243,7 @@ def latent_map(
     latent_map_axes: Frame,
     latent_map_reference: Frame,
     hit_calls: Frame,
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[TableResult]:
     """Project every scored well into the fitted map."""
     import pandas as pd
 
@@ -302,7 +302,7 @@ def phenotype_correlation(
     dmso_distances: Mapping[str, Frame],
     latent_embeddings: Mapping[str, Frame],
     hit_calls: Frame,
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[TableResult]:
     """Correlate distances, direction and latent coordinates with the scores, as measured and adjusted."""
     from tcell_assets.science.conditions import conditions, is_treated
     from tcell_assets.science.screen.phenotype_correlation import phenotype_correlation as correlate
