@@ -28,7 +28,7 @@ SECONDS = 180.0
 QUESTION = """{
     instance { info }
     workspaceOrError { ... on Workspace { locationEntries {
-        name loadStatus locationOrLoadError { __typename ... on PythonError { message } }
+        name loadStatus locationOrLoadError { __typename ... on PythonError { errorChain { error { message } } } }
     } } }
 }"""
 
@@ -170,4 +170,5 @@ def test_a_development_server_keeps_its_history_in_storage(project: Path, comman
 def test_a_development_server_without_a_home_serves_no_asset_and_says_what_to_set(project: Path) -> None:
     (project / ".env").unlink()
     _, location = what_is_served(project, "dagster", "dev")
-    assert f"set DAGSTER_HOME={project / 'storage'}" in location["locationOrLoadError"]["message"]
+    causes = [cause["error"]["message"] for cause in location["locationOrLoadError"]["errorChain"]]
+    assert any(f"set DAGSTER_HOME={project / 'storage'}" in cause for cause in causes), causes
