@@ -11,18 +11,34 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.metadata import version
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from tcell_assets.exports.hits import HIT_CALLS, calls_shown, class_of_wells
+from tcell_assets.exports.report_cards import PROFILE_TABLES, cards
 from tcell_assets.exports.report_fields import metabolite_columns, well_fields
+from tcell_assets.exports.report_figures import (
+    HIT_CLASS,
+    coloured_genes,
+    drawn_wells,
+    expression_map,
+    gene_directions,
+    loss,
+    maps,
+    well_data,
+)
+from tcell_assets.exports.report_tables import (
+    Cell,
+    HeadColumn,
+    Row,
+    ShownTable,
+    column_values,
+    shown_table,
+)
 from tcell_assets.exports.report_verdicts import batch_verdicts, screen_verdicts
 from tcell_assets.lake.judge import Judge
 from tcell_assets.lake.models import ModelRegistry
@@ -30,24 +46,16 @@ from tcell_assets.lake.schema import Column
 from tcell_assets.lake.staleness import UNDERSTOOD
 from tcell_assets.lake.store import Lake
 from tcell_assets.lake.tables import TABLES
-from tcell_assets.lake.tables.columns import LATENT_COLUMNS
-from tcell_assets.science.conditions import conditions, is_treated
-from tcell_assets.science.plates.plate_geometry import row_number
-from tcell_assets.science.screen.latent_map import fit_latent_map, project
 from tcell_assets.science.screen.metabolite_scores import score_metabolites
 
 if TYPE_CHECKING:
     from tcell_assets.installation.status import Status
 
-HIT_CLASS = "hit_class"
 EVALUATION = "model_evaluation"
 COMPARISON = "model_comparison"
 MAP = "latent_map"
 EXPRESSION_MAP = "expression_map"
 TOP_GENES = 30
-# More points make a page of vector graphics sluggish; a chance sample of the wells still shows the shape.
-MOST_WELLS_DRAWN = 8000
-DIGITS = 5
 
 SECTIONS = (
     ("verdicts", "Verdicts"),
@@ -61,9 +69,27 @@ SECTIONS = (
     ("methods", "Methods"),
     ("dictionary", "Data dictionary"),
 )
-HIT_COLUMNS = (
-    "rank", "metabolite", "hit_class", "n_replicates", "strength", "q_replicate", "direction", "q_direction", "reason",
-)  # fmt: skip
+# The hit table's columns, each with its heading; the tip holds the column's name and meaning.
+HIT_HEADINGS = {
+    "rank": "Rank",
+    "metabolite": "Metabolite",
+    "hit_class": "Class",
+    "why": "Why",
+    "n_replicates": "Wells",
+    "q_replicate": "FDR",
+    "strength": "Strength",
+    "direction": "Direction",
+    "q_direction": "FDR of direction",
+}
+# Why a metabolite is in its class, in the width of a label; its card holds the reason in full.
+WHY = {
+    "activator": "wells agree, more activated",
+    "suppressor": "wells agree, less activated",
+    "active_other": "wells agree, another direction",
+    "position_suspect": "only their position agrees",
+    "inconclusive": "cannot be compared",
+    "inactive": "no agreement beyond chance",
+}
 EVALUATION_COLUMNS = (
     "scheme", "model", "target", "metric", "value", "low", "high", "n_wells", "replicate_leakage",
 )  # fmt: skip
@@ -76,40 +102,6 @@ SPACES_IN_WORDS = {
     "latent": "the model's latent",
     "expression": "principal components of expression; no model is needed for them",
 }
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One value of a table: as shown, and as sorted."""
-
-    text: str
-    sort: str
-    is_number: bool
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a table; `choice` is what the class filter compares."""
-
-    cells: tuple[Cell, ...]
-    choice: str = ""
-
-
-@dataclass(frozen=True)
-class HeadColumn:
-    """The head of a column, with its meaning."""
-
-    name: str
-    description: str
-    is_number: bool
-
-
-@dataclass(frozen=True)
-class ShownTable:
-    """A table ready for the page."""
-
-    columns: tuple[HeadColumn, ...]
-    rows: tuple[Row, ...]
 
 
 def screen_report(lake: Lake, models: ModelRegistry, status: Status | None = None) -> bytes:
@@ -252,27 +244,34 @@ def _content(
     understood = _understood(lake, batches)
     data: dict[str, Any] = {}
     if wells is not None:
-        drawn = _drawn_wells(wells)
-        data["wells"] = _well_data(drawn)
+        drawn = drawn_wells(wells)
+        data["wells"] = well_data(drawn)
         expression = read(EXPRESSION_MAP) if is_screen else None
-        data["maps"] = _maps(drawn, latents, read(MAP) if is_screen else None) | _expression_map(
+        if is_screen:
+            data["expression"] = coloured_genes(lake, drawn)
+        data["maps"] = maps(drawn, latents, read(MAP) if is_screen else None) | expression_map(
             drawn, expression
         )
     n_batches = wells["batch"].nunique() if wells is not None else 0
     if hits is not None:
-        data["volcano"] = _columns(hits, ["metabolite", "hit_class", "direction", "q_replicate"])
+        data["volcano"] = column_values(hits, ["metabolite", "hit_class", "direction", "q_replicate", "rank"])
+        profiles = {asset: read(asset) for asset in PROFILE_TABLES}
+        data["cards"] = cards(hits, wells, profiles)
     if history is not None:
-        data["loss"] = _loss(history)
+        data["loss"] = loss(history)
     if ranking is not None:
         top = ranking.nlargest(TOP_GENES, "importance")
-        data["genes"] = _columns(top, ["gene", "importance", "signed_importance"])
+        data["genes"] = column_values(top, ["gene", "importance", "signed_importance"]) | {
+            "head": str(top["head"].iloc[0]),
+            "correlation": gene_directions(lake, judge, batches, top),
+        }
     return {
         "sections": [section for section in SECTIONS if section[0] != "understood" or understood],
         "understood": understood,
         "verdicts": judged,
         "metabolites": _metabolites(hits, scores, is_screen),
-        "plate_quality": _shown(plates, TABLES["plate_qc"].columns, PLATE_COLUMNS),
-        "evaluation": _shown(_headline(evaluation), TABLES[EVALUATION].columns, EVALUATION_COLUMNS),
+        "plate_quality": shown_table(plates, TABLES["plate_qc"].columns, PLATE_COLUMNS),
+        "evaluation": shown_table(_headline(evaluation), TABLES[EVALUATION].columns, EVALUATION_COLUMNS),
         "has": {
             "volcano": hits is not None,
             "plates": wells is not None,
@@ -355,98 +354,6 @@ def _joined_wells(tables: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame | N
     return wells.assign(qc_pass=True) if "qc_pass" not in wells else wells
 
 
-def _drawn_wells(wells: pd.DataFrame) -> pd.DataFrame:
-    return (
-        wells.sample(MOST_WELLS_DRAWN, random_state=614).sort_index()
-        if len(wells) > MOST_WELLS_DRAWN
-        else wells
-    )
-
-
-def _well_data(wells: pd.DataFrame) -> dict[str, Any]:
-    shown = well_fields()
-    described = {column.name: column.description for asset in shown for column in TABLES[asset].columns}
-    described[HIT_CLASS] = "class of the metabolite"
-    fields = {}
-    for name in (*chain.from_iterable(shown.values()), HIT_CLASS):
-        if name in wells and wells[name].notna().any():
-            is_number = pd.api.types.is_numeric_dtype(wells[name]) and not pd.api.types.is_bool_dtype(
-                wells[name]
-            )
-            values = wells[name] if is_number else wells[name].map(str, na_action="ignore")
-            kind = "number" if is_number else "category"
-            fields[name] = {
-                "label": f"{name}: {described[name].split(';')[0]}",
-                "kind": kind,
-                "values": _json(values),
-            }
-    return {
-        **_columns(wells, ["well_id", "batch", "plate", "qc_pass", "column"]),
-        "metabolite": conditions(wells).tolist(),
-        "is_treated": is_treated(wells).tolist(),
-        "row": [row_number(row) for row in wells["row"]],
-        "fields": fields,
-    }
-
-
-def _maps(
-    wells: pd.DataFrame, latents: pd.DataFrame | None, table: pd.DataFrame | None
-) -> dict[str, dict[str, Any]]:
-    """Coordinates of the wells by kind of map, in the order of `wells`: the lake's, or principal components."""
-    labels = {"pca": "principal components of the latent", "umap": "UMAP of the latent"}
-    if table is not None and {"well_id", "pca_1", "pca_2"} <= set(table.columns):
-        coordinates = table.set_index("well_id")
-    elif latents is not None and len(latents) >= 3:
-        # One model's latents only: those of two models are different coordinates.
-        newest = latents["model_version"].iloc[-1]
-        columns = ["well_id", *LATENT_COLUMNS]
-        same = latents.loc[latents["model_version"] == newest, columns]
-        coordinates = project(fit_latent_map(same, with_umap=False), same).set_index("well_id")
-    else:
-        return {}
-    coordinates = coordinates.reindex(wells["well_id"])
-    return {
-        kind: {
-            "label": label,
-            "x_label": f"{kind.upper()} 1",
-            "y_label": f"{kind.upper()} 2",
-            "x": _json(coordinates[f"{kind}_1"]),
-            "y": _json(coordinates[f"{kind}_2"]),
-        }
-        for kind, label in labels.items()
-        if f"{kind}_1" in coordinates and coordinates[f"{kind}_1"].notna().any()
-    }
-
-
-def _expression_map(wells: pd.DataFrame, table: pd.DataFrame | None) -> dict[str, dict[str, Any]]:
-    """The map that needs no model, in the order of `wells`; empty before it was made."""
-    if table is None:
-        return {}
-    coordinates = table.set_index("well_id").reindex(wells["well_id"])
-    first, second = (f"{table[f'explained_pca_{number}'].iloc[0]:.0%} of the variance" for number in (1, 2))
-    return {
-        "expression": {
-            "label": "principal components of expression",
-            "x_label": f"expression PC 1 ({first})",
-            "y_label": f"expression PC 2 ({second})",
-            "x": _json(coordinates["pca_1"]),
-            "y": _json(coordinates["pca_2"]),
-        }
-    }
-
-
-def _loss(history: pd.DataFrame) -> dict[str, Any]:
-    names = {"train": "training wells", "val": "validation wells", "inner": "wells that stop the training"}
-    best = history.loc[history["is_best"], "epoch"]
-    return {
-        "best": int(best.iloc[0]) if len(best) else None,
-        "curves": [
-            {"name": names.get(str(split), str(split)), **_columns(rows, ["epoch", "total"])}
-            for split, rows in history.groupby("split")
-        ],
-    }
-
-
 def _headline(evaluation: pd.DataFrame | None) -> pd.DataFrame | None:
     """The metrics people compare by: R² of a score, AUROC of the label."""
     if evaluation is None:
@@ -465,15 +372,28 @@ def _scores_of_batch(tables: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame 
 
 def _metabolites(hits: pd.DataFrame | None, scores: pd.DataFrame | None, is_screen: bool) -> dict[str, Any]:
     if hits is not None:
+        described = (
+            *TABLES[HIT_CALLS].columns,
+            Column("why", "string", "`reason` as a label; the card has it in full"),
+        )
+        labelled = hits.assign(why=hits[HIT_CLASS].map(WHY))
         return {
-            "table": _shown(hits, TABLES[HIT_CALLS].columns, HIT_COLUMNS, choice=HIT_CLASS),
+            "table": shown_table(
+                labelled,
+                described,
+                tuple(HIT_HEADINGS),
+                headings=HIT_HEADINGS,
+                choice=HIT_CLASS,
+                opens="metabolite",
+            ),
             "choices": list(dict.fromkeys(hits[HIT_CLASS])),
             "note": "A hit is a metabolite whose replicates agree beyond chance and position, here in "
-            f"{SPACES_IN_WORDS[str(hits['feature_space'].iloc[0])]}; the reason stands beside each class.",
+            f"{SPACES_IN_WORDS[str(hits['feature_space'].iloc[0])]}. FDR is the expected share of false hits among "
+            "those called at that level. Choose a row for everything that is known of it.",
         }
     if scores is not None:
         return {
-            "table": _shown(scores, TABLES["metabolite_scores"].columns, metabolite_columns()),
+            "table": shown_table(scores, TABLES["metabolite_scores"].columns, metabolite_columns()),
             "choices": [],
             "note": "Ranked by the mean distance to DMSO. A distance is no test: "
             + (
@@ -482,35 +402,6 @@ def _metabolites(hits: pd.DataFrame | None, scores: pd.DataFrame | None, is_scre
         }
     makes = _makes("metabolite_scores" if is_screen else "well_predictions")
     return {"table": None, "note": f"No metabolite is scored yet; {makes} does it."}
-
-
-def _shown(
-    frame: pd.DataFrame | None, columns: Sequence[Column], wanted: Sequence[str], choice: str | None = None
-) -> ShownTable | None:
-    """The wanted columns that are there, as text; numbers with four digits and sorted by their full value."""
-    if frame is None:
-        return None
-    described = {column.name: column for column in columns}
-    names = [name for name in wanted if name in frame and name in described]
-    is_number = {
-        name: pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
-        for name in names
-    }
-    head = tuple(HeadColumn(name, described[name].description, is_number[name]) for name in names)
-    rows = []
-    for record in frame.to_dict("records"):
-        cells = tuple(_cell(record[name], is_number[name]) for name in names)
-        rows.append(Row(cells, str(record[choice]) if choice else ""))
-    return ShownTable(head, tuple(rows))
-
-
-def _cell(value: Any, is_number: bool) -> Cell:
-    if pd.isna(value):
-        return Cell("–", "", is_number)
-    if is_number:
-        text = str(int(value)) if float(value).is_integer() and abs(value) < 1e6 else f"{value:.4g}"
-        return Cell(text, repr(float(value)), True)
-    return Cell(str(value), str(value), False)
 
 
 def _model(models: ModelRegistry, named: str | None) -> dict[str, Any] | None:
@@ -565,27 +456,17 @@ def _with_date(lake: Lake, content: Mapping[str, Any], summary: str) -> str:
     return f"{summary} Tables as of {datetime.fromtimestamp(max(times), UTC):%Y-%m-%d %H:%M} UTC."
 
 
-def _columns(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[Any]]:
-    return {name: _json(frame[name]) for name in names}
-
-
-def _json(values: pd.Series) -> list[Any]:
-    """Values as JSON has them: unknown ones are None, numbers keep five digits."""
-    if pd.api.types.is_float_dtype(values):
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in numbers]
-    return [None if pd.isna(value) else value for value in values.astype(object).tolist()]
-
-
 def _rendered(content: Mapping[str, Any]) -> bytes:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
     files = resources.files("tcell_assets.exports")
-    style, script, page = (
-        (files / name).read_text("utf-8") for name in ("report.css", "report.js", "report.html.jinja")
+    style, script, card, page = (
+        (files / name).read_text("utf-8")
+        for name in ("report.css", "report.js", "report_card.js", "report.html.jinja")
     )
+    script = f"{script}\n{card}"
     plotly = get_plotlyjs()
     allowed = " ".join(f"'sha256-{_digest(text)}'" for text in (plotly, script))
     policy = (
