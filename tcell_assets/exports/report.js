@@ -261,14 +261,17 @@ function drawVolcano() {
       text: rows.map((index) => `${plain(hits.metabolite[index])}<br>direction ${shown(hits.direction[index])}<br>FDR ${shown(hits.q_replicate[index])}`),
     };
   }), layout({
-    height: 480, xaxis: axis("direction: resting − to activated +, class distance is 1"), yaxis: axis("−log10 FDR"),
+    height: 520, margin: { l: 60, r: 20, t: 100, b: 50 },
+    xaxis: axis("direction: resting − to activated +, class distance is 1"), yaxis: axis("−log10 FDR"),
     annotations: hits.metabolite.map((_, index) => index)
       .filter((index) => hits.direction[index] !== null && hits.q_replicate[index] !== null && ["activator", "suppressor", "active_other"].includes(hits.hit_class[index]))
       .sort((a, b) => hits.rank[a] - hits.rank[b]).slice(0, 10)
+      // Neighbours' names on five levels: points of one FDR stand side by side.
+      .sort((a, b) => hits.direction[a] - hits.direction[b])
       .map((index, place) => ({
         x: hits.direction[index], y: -Math.log10(hits.q_replicate[index]), text: plain(hits.metabolite[index].slice(0, 24)),
         font: { size: 11, color: colour("text") }, arrowhead: 0, arrowwidth: 1, arrowcolor: colour("strong-line"),
-        ax: place % 2 ? 45 : -45, ay: -14 - 13 * (place % 5),
+        ax: 0, ay: -16 - 14 * (place % 5),
       })),
     shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, line: { dash: "dash", color: "#64748b", width: 1 } }],
   }), configuration);

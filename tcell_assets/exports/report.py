@@ -79,7 +79,7 @@ HIT_HEADINGS = {
     "q_replicate": "FDR",
     "strength": "Strength",
     "direction": "Direction",
-    "q_direction": "FDR of direction",
+    "q_direction": "Direction FDR",
 }
 # Why a metabolite is in its class, in the width of a label; its card holds the reason in full.
 WHY = {

@@ -118,7 +118,8 @@ function cardContent(name) {
   return [
     make("dl", {}, ...facts.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)])),
     make("p", { class: "links" }, "Look up: ", ...Object.entries(external).flatMap(([site, of]) => [link(of(compound), site), " "])),
-    wellsPart(name), genesPart(card.genes), neighboursPart(card), pathwaysPart(card.pathways), curvePart(card.curve),
+    wellsPart(name), genesPart(card.genes), make("div", { class: "side-by-side" }, neighboursPart(card), pathwaysPart(card.pathways)),
+    curvePart(card.curve),
   ].filter((part) => part !== null);
 }
 

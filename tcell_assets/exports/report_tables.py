@@ -58,7 +58,7 @@ def shown_table(
     choice: str | None = None,
     opens: str | None = None,
 ) -> ShownTable | None:
-    """The wanted columns that are there, as text; numbers with four digits and sorted by their full value.
+    """The wanted columns that are there, as text; numbers with three digits and sorted by their full value.
 
     Args:
         frame: Rows to show; None shows nothing.
@@ -93,11 +93,11 @@ def shown_table(
 
 
 def shown_cell(value: Any, is_number: bool) -> Cell:
-    """One value as text; numbers with four digits."""
+    """One value as text; numbers with three digits."""
     if pd.isna(value):
         return Cell("–", "", is_number)
     if is_number:
-        text = str(int(value)) if float(value).is_integer() and abs(value) < 1e6 else f"{value:.4g}"
+        text = str(int(value)) if float(value).is_integer() and abs(value) < 1e6 else f"{value:.3g}"
         return Cell(text, repr(float(value)), True)
     return Cell(str(value), str(value), False)
 
