@@ -10,12 +10,15 @@ const plain = (value) => String(value).replace(/&/g, "&amp;").replace(/</g, "&lt
 const shown = (value) => (value === null ? "unknown" : typeof value === "number" ? Number(value.toPrecision(4)) : value);
 // Colours follow the reader's light or dark setting, as the page's do.
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+// On a telephone a legend beside the figure would take half of it.
+const isNarrow = () => innerWidth < 600;
 const layout = (more) => ({
   font: { family: "system-ui, sans-serif", size: 13, color: colour("text") },
   margin: { l: 60, r: 20, t: 30, b: 50 }, paper_bgcolor: colour("page"), plot_bgcolor: colour("page"), hovermode: "closest",
   hoverlabel: { align: "left" }, ...more,
+  ...(isNarrow() ? { legend: { orientation: "h", y: 1.02, yanchor: "bottom" } } : {}),
 });
-const axis = (title, more) => ({ title: { text: plain(title) }, gridcolor: colour("line"), zerolinecolor: colour("strong-line"), ...more });
+const axis = (title, more) => ({ title: { text: plain(title), font: { size: isNarrow() ? 10 : 14 } }, gridcolor: colour("line"), zerolinecolor: colour("strong-line"), ...more });
 // The wells of each condition, for filters and cards.
 const wellsOf = new Map();
 report.wells?.metabolite.forEach((name, index) => (wellsOf.get(name) ?? wellsOf.set(name, []).get(name)).push(index));
@@ -261,11 +264,11 @@ function drawVolcano() {
       text: rows.map((index) => `${plain(hits.metabolite[index])}<br>direction ${shown(hits.direction[index])}<br>FDR ${shown(hits.q_replicate[index])}`),
     };
   }), layout({
-    height: 520, margin: { l: 60, r: 20, t: 100, b: 50 },
+    height: 520, margin: { l: 60, r: 20, t: 60, b: 50 },
     xaxis: axis("direction: resting − to activated +, class distance is 1"), yaxis: axis("−log10 FDR"),
     annotations: hits.metabolite.map((_, index) => index)
       .filter((index) => hits.direction[index] !== null && hits.q_replicate[index] !== null && ["activator", "suppressor", "active_other"].includes(hits.hit_class[index]))
-      .sort((a, b) => hits.rank[a] - hits.rank[b]).slice(0, 10)
+      .sort((a, b) => hits.rank[a] - hits.rank[b]).slice(0, isNarrow() ? 0 : 10)
       // Neighbours' names on five levels: points of one FDR stand side by side.
       .sort((a, b) => hits.direction[a] - hits.direction[b])
       .map((index, place) => ({
