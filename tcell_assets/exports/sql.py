@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ _CLOSED_DATABASE = {
     "enable_external_access": "false",
     "lock_configuration": "true",
 }
+# Words that ask which tables and columns there are begin so.
+_CATALOGUES = ("information_schema", "duckdb_", "pg_", "sqlite_", "show", "describe", "summarize")
 
 
 class QueryError(ValueError):
@@ -62,7 +65,7 @@ def run_query(lake: Lake, query: str, limits: QueryLimits = QueryLimits()) -> pa
             statements = connection.extract_statements(query)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise QueryError("only one SELECT is answered: the lake is read-only here")
-            for asset, dataset in lake_datasets(lake, _tables_of(connection, query)):
+            for asset, dataset in lake_datasets(lake, _tables_of(query)):
                 connection.register(asset, dataset)
             for setting, value in _CLOSED_DATABASE.items():
                 connection.execute(f"SET {setting} = {value}")
@@ -94,10 +97,15 @@ def too_large(limits: QueryLimits) -> str:
     )
 
 
-def _tables_of(connection: duckdb.DuckDBPyConnection, query: str) -> Collection[str] | None:
-    """Return the tables a query names; None, meaning all, where it asks the catalogue which there are."""
-    named = {name.lower() for name in connection.get_table_names(query)}
-    return named if named <= set(TABLES) else None
+def _tables_of(query: str) -> Collection[str] | None:
+    """Return the tables whose names stand in a query; None, meaning all, where it asks the catalogue which there are.
+
+    DuckDB's own `get_table_names` binds the query, and so refuses a join by USING before the tables are registered.
+    """
+    words = set(re.findall(r"\w+", query.lower()))
+    if any(word.startswith(_CATALOGUES) for word in words):
+        return None
+    return words & set(TABLES)
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, query: str, limits: QueryLimits) -> pa.Table:

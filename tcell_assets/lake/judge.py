@@ -263,6 +263,6 @@ class Judge:
         if batch not in self._hashes:
             try:
                 self._hashes[batch] = self.lake.batch_hash(batch)
-            except StorageError:
+            except (MissingTableError, StorageError):
                 self._hashes[batch] = ""
         return self._hashes[batch]

@@ -51,7 +51,8 @@ def test_a_fresh_installation_is_well_and_is_told_what_comes_next(home: Path) ->
 
 def test_a_torn_table_is_named_with_the_command_that_rebuilds_it(home: Path) -> None:
     path = _write_expression(home)
-    assert _doctor("--deep").exit_code == 0
+    examined = _doctor("--deep")
+    assert examined.exit_code == 0, examined.output
     path.write_bytes(path.read_bytes()[:-20])
     examined = _doctor()
     assert examined.exit_code == 1
@@ -66,7 +67,8 @@ def test_values_that_were_changed_behind_the_platforms_back_are_found_by_deep(ho
         1, table.schema.field(1), table.column(1).cast("float64").cast("float32").take([1, 0])
     )
     pq.write_table(changed, path)
-    assert _doctor().exit_code == 0, "the footer is whole"
+    examined = _doctor()
+    assert examined.exit_code == 0, f"the footer is whole: {examined.output}"
     examined = _doctor("--deep")
     assert examined.exit_code == 1
     assert "content hash differs" in examined.output
@@ -77,14 +79,16 @@ def test_leftovers_of_killed_writers_are_swept(home: Path) -> None:
     path = _write_expression(home)
     leftover = path.with_name(".tc1.parquet.1073741823-0123abcd.writing")
     leftover.write_bytes(b"half")
-    assert _doctor().exit_code == 0
+    examined = _doctor()
+    assert examined.exit_code == 0, examined.output
     assert not leftover.exists()
 
 
 def test_a_vanished_storage_is_named_with_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mounted = home / "mounted"
     monkeypatch.setenv("TCELL_STORAGE", str(mounted))
-    assert _doctor().exit_code == 0
+    examined = _doctor()
+    assert examined.exit_code == 0, examined.output
     mounted.rename(home / "unmounted")
     mounted.mkdir()
     examined = _doctor()

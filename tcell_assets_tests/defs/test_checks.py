@@ -16,7 +16,7 @@ from tcell_assets.commands.platform import Platform, RunFailedError
 from tcell_assets.defs.checks import promote_candidate
 from tcell_assets.science.evaluation.model_comparison import comparison_wells, validation_loss
 from tcell_assets.science.model.gene_summary import drift_from, looks_like, summarize_genes
-from tcell_assets.science.model.new_data import DMSO, DRIFT, GENES, examine_new_data
+from tcell_assets.science.model.new_data import DMSO, DRIFT, GENES, VALUES, examine_new_data
 from tcell_assets.science.model.trained_model import Scale, TrainedModel, load_model
 from tcell_assets.targets import TARGETS
 from tcell_assets_tests.operations.small_installation import ingest, land, prepared_platform, score, train
@@ -158,12 +158,10 @@ def test_genes_in_another_order_are_matched_by_name(platform: Platform) -> None:
     assert "matched by name" in str(_check(platform, "well_predictions", GENES, "tc3").description)
 
 
-def test_values_beyond_any_vst_are_refused(platform: Platform) -> None:
-    train(platform)
+def test_values_beyond_any_vst_are_not_read(platform: Platform) -> None:
     land(platform.configuration.data, "tc3", change=lambda expression: expression * 100)
-    ingest(platform, "tc3")
-    with pytest.raises(RunFailedError, match=r"look like counts, the model was trained on vst"):
-        score(platform, "tc3")
+    with pytest.raises(RunFailedError, match="neither UMI counts nor VST"):
+        ingest(platform, "tc3")
 
 
 def test_a_drifted_batch_is_scored_with_a_warning_or_refused_where_wanted(platform: Platform) -> None:
@@ -187,10 +185,11 @@ def test_a_batch_like_the_training_wells_has_not_drifted(platform: Platform) -> 
     assert _check(platform, "well_predictions", DRIFT, "tc3").passed
 
 
-def _findings(is_dmso: list[bool]) -> dict[str, Any]:
+def _findings(is_dmso: list[bool], factor: float = 1.0) -> dict[str, Any]:
+    """What is found of the training wells themselves, their values times `factor`."""
     generator = np.random.default_rng(5)
     values = generator.normal(5.0, 1.0, (8, 3))
-    expression = pd.DataFrame(values, index=WELLS, columns=["A", "B", "C"])
+    expression = pd.DataFrame(values * factor, index=WELLS, columns=["A", "B", "C"])
     model = cast(TrainedModel, SimpleNamespace(version="model-x", genes=("A", "B", "C")))
     reference = summarize_genes(values, ["A", "B", "C"], np.array([True] * 4 + [False] * 4))
     dmso = pd.Series(is_dmso, index=WELLS)
@@ -202,6 +201,13 @@ def test_a_batch_without_usable_dmso_wells_is_refused() -> None:
     finding = _findings([False] * 8)[DMSO]
     assert finding.blocks
     assert not finding.passed
+
+
+def test_values_of_another_kind_than_the_models_are_refused() -> None:
+    finding = _findings([True] * 4 + [False] * 4, factor=100.0)[VALUES]
+    assert finding.blocks
+    assert not finding.passed
+    assert "look like counts, the model was trained on vst" in finding.text
 
 
 def test_a_model_without_a_summary_of_its_training_wells_says_so() -> None:

@@ -39,7 +39,7 @@ def _change(monkeypatch: pytest.MonkeyPatch, module: str, function: str, stateme
     assert isinstance(node, ast.FunctionDef)
     node.body += ast.parse(statement).body
     changed = replace(known, definitions={**known.definitions, function: node})
-    unchanged = read_module.__wrapped__
+    unchanged = read_module
     hash_of.cache_clear()
     monkeypatch.setattr(
         code_fingerprints, "read_module", lambda name: changed if name == module else unchanged(name)

@@ -290,7 +290,9 @@ def test_counts_survive_writing_and_reading(tmp_path: Path) -> None:
     batch = read_batch(counts_folder(tmp_path / "tc1"))
     folder = write_landing_batch(tmp_path / "copy" / "tc1", batch.wells, counts=batch.counts)
     assert_counts(folder)
-    pd.testing.assert_frame_equal(read_batch(folder).wells, batch.wells)
+    # Which wells are empty is written down as the type of every well.
+    written = read_batch(folder).wells.drop(columns="sample_type")
+    pd.testing.assert_frame_equal(written, batch.wells)
 
 
 def test_a_matrix_of_other_wells_is_not_written(tmp_path: Path) -> None:

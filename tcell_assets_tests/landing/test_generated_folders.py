@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -162,18 +164,32 @@ def test_thousands_of_damaged_folders_are_read_or_refused(
     damage_and_read(good_folders, data)
 
 
+# What no reader can tell apart is folded to one spelling (`test_names.py`): none of it stands in these names.
+FOLDED = "\u2010\u2011\u2212\ufe63\uff0d\u2019\u2032\u02b9\u02bc\u00b5"
 PRINTABLE_NAMES = (
     st.text(
-        st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=30
+        st.characters(
+            codec="utf-8",
+            exclude_categories=("Cc", "Cf", "Cs", "Pd", "Zl", "Zp", "Zs"),
+            include_characters=" -",
+            exclude_characters=FOLDED,
+        ),
+        min_size=1,
+        max_size=30,
     )
-    .map(str.strip)
+    .map(lambda text: " ".join(unicodedata.normalize("NFC", text).split()))
     .filter(bool)
 )
 
 
+def letters_and_digits(name: str) -> str:
+    """Names that differ in nothing else look like one, and are asked about."""
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    names=st.lists(PRINTABLE_NAMES, min_size=5, max_size=5),
+    names=st.lists(PRINTABLE_NAMES, min_size=5, max_size=5, unique_by=letters_and_digits),
     numbers=st.lists(st.floats(-30, 30), min_size=18, max_size=18),
 )
 def test_any_names_and_numbers_survive_the_import_exactly(names: list[str], numbers: list[float]) -> None:

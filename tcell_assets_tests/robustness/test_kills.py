@@ -127,7 +127,7 @@ def test_a_model_saved_by_two_runs_at_once_is_there_once_and_whole(tmp_path: Pat
 
     def save(folder: UPath) -> None:
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text('{"created_at": "x"}')
+        (folder / "manifest.json").write_text('{"created_at": "x", "batch_hashes": {}, "settings": {}}')
 
     def save_after_another_run(folder: UPath) -> None:
         registry.add("model-a", save)

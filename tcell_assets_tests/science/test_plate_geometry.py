@@ -23,9 +23,9 @@ def test_the_plate_format_is_the_smallest_that_holds_every_well(
     assert plate_shape(pd.Series(["A", deepest]), pd.Series([1, widest])) == shape
 
 
-def test_a_well_outside_a_384_well_plate_is_refused() -> None:
-    with pytest.raises(ValueError, match="Row Q, column 1 lies outside"):
-        plate_shape(pd.Series(["Q"]), pd.Series([1]))
+def test_a_well_outside_a_1536_well_plate_is_refused() -> None:
+    with pytest.raises(ValueError, match="Row AG, column 1 lies outside"):
+        plate_shape(pd.Series(["AG"]), pd.Series([1]))
 
 
 def test_the_edge_is_the_first_and_last_row_and_column() -> None:

@@ -155,7 +155,7 @@ def test_metabolite_names_are_as_awkward_as_real_ones(clean: SimulatedScreen) ->
     ("settings", "message"),
     [
         ({"preset": "dirty"}, "choose one of clean, null"),
-        ({"wells_per_plate": 48}, "96 or 384"),
+        ({"wells_per_plate": 48}, "96, 384 or 1 536"),
         ({"preset": "confounded", "n_batches": 1}, "at least 2"),
         ({"preset": "plate_swap", "n_plates": 2}, "at least 3 plates"),
         ({"dmso_wells": 41}, "multiple of the 2 batches"),

@@ -1,6 +1,7 @@
 """From `data/<batch>/` to checked tables: which files lie there, the wells, and the expression matrix."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import dagster as dg
 
@@ -95,7 +96,9 @@ def ingest_batch(
         observed_plate_files(context.partition_key, batch.content_hash, batch_fingerprint(folder))
     )
     genes = batch.expression.columns if batch.expression is not None else batch.counts.genes  # type: ignore[union-attr]
-    other_names = gene_names_beside_others(storage.lake(), batch.name, [str(gene) for gene in genes])
+    # A note about another batch does not make it an input: its correction would have every batch read again.
+    unlogged = replace(storage.lake(), reads=None)
+    other_names = gene_names_beside_others(unlogged, batch.name, [str(gene) for gene in genes])
     for note in other_names:
         context.log.warning(note)
     notes = [*batch.notes, *other_names]

@@ -76,7 +76,7 @@ def test_importance_is_the_mean_of_the_wells_attributions(explained: Platform) -
 def test_every_hit_has_its_drivers_with_the_sign_of_their_wells(explained: Platform) -> None:
     lake = explained.storage.lake()
     calls = lake.read("hit_calls")
-    is_hit = (calls["feature_space"] == "latent") & calls["hit_class"].isin(HIT_CLASSES)
+    is_hit = (calls["feature_space"] == "combined") & calls["hit_class"].isin(HIT_CLASSES)
     drivers = lake.read("hit_drivers")
     assert is_hit.any()
     assert set(drivers["metabolite"]) == set(calls.loc[is_hit, "metabolite"])
