@@ -48,7 +48,7 @@ def _write_checkpoint(folder: Path, n_wells: int) -> None:
 def _add_model(folder: Path, n_wells: int) -> None:
     def save(target: UPath) -> None:
         write_atomically(target / "weights.safetensors", _expression(n_wells).to_numpy().tobytes())
-        write_atomically(target / "manifest.json", b'{"created_at": "x"}')
+        write_atomically(target / "manifest.json", b'{"created_at": "x", "batch_hashes": {}, "settings": {}}')
 
     registry = ModelRegistry(UPath(folder / "models"))
     registry.add(f"model-{n_wells}", save)
