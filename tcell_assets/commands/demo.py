@@ -30,6 +30,7 @@ def demo_command() -> None:
 
     from tcell_assets.commands.platform import open_platform
     from tcell_assets.defs.assets.model import HELD_OUT_ACCURACY
+    from tcell_assets.defs.assets.report import report_file
     from tcell_assets.installation.configuration import load_configuration
     from tcell_assets.science.plates.position import worst_verdict
     from tcell_assets.science.simulation.screen_simulation import SimulationSettings, simulate_screen
@@ -51,7 +52,7 @@ def demo_command() -> None:
         for batch in batches:
             platform.run("score", batch)
         platform.run("screen")
-        lake = platform.storage.lake()
+        lake, report = platform.storage.lake(), report_file(platform.storage)
         position = lake.read("screen_position_audit")
         scores = lake.read("metabolite_scores")
         genes = lake.read("gene_importance_ranking", columns=["rank", "gene", "importance"])
@@ -71,6 +72,7 @@ def demo_command() -> None:
     click.echo(f"tables   {_short(Path(configuration.storage) / 'lake')}/<asset>/<batch>.parquet")
     click.echo(f"models   {_short(Path(configuration.storage) / 'models')}/<version>/")
     click.echo("UI       .venv/bin/tcell ui   then http://127.0.0.1:3000")
+    click.echo(f"report   {_short(report)}   open it in a browser, or: .venv/bin/tcell report --open")
 
 
 def _metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import webbrowser
+
 import click
 
 
-@click.command("report", epilog="Examples:\n\n  tcell report\n\n  tcell report tc1 tc2")
+@click.command("report", epilog="Examples:\n\n  tcell report --open\n\n  tcell report tc1 tc2")
 @click.argument("batches", nargs=-1)
-def report_command(batches: tuple[str, ...]) -> None:
+@click.option("--open", "opens", is_flag=True, help="Open what was written in the browser of this machine.")
+def report_command(batches: tuple[str, ...], opens: bool) -> None:
     """Write the report on the screen, or on BATCHES, and print where it lies.
 
     It shows whatever has been materialized, needs no network and opens in any browser.
@@ -25,7 +28,10 @@ def report_command(batches: tuple[str, ...]) -> None:
             )
         for batch in batches:
             platform.run("report", batch)
-            click.echo(report_file(platform.storage, batch))
         if not batches:
             platform.run("screen", selection=["screen_report"])
-            click.echo(report_file(platform.storage))
+        written = [report_file(platform.storage, batch) for batch in batches or (None,)]
+    for file in written:
+        click.echo(file)
+        if opens and not webbrowser.open(file.as_uri()):
+            raise click.ClickException(f"no browser can be started here; open {file} in one")

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import click
@@ -17,6 +19,7 @@ from tcell_assets.installation.configuration import Configuration, load_configur
 TOKEN_VARIABLE = "TCELL_UI_TOKEN"
 TOKEN_FILE = "ui_token"
 LOCK_FILE = ".ui.lock"
+LOOK_SECONDS = 0.5
 
 
 @click.command("ui", epilog="Example:\n\n  tcell ui --port 3000\n\n  tcell ui --host 0.0.0.0 --token")
@@ -70,12 +73,26 @@ def ui_command(port: int, host: str, read_only: bool, token: bool, origins: tupl
     supervisor.stdin.write(f"{secret}\n".encode())
     supervisor.stdin.flush()
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"UI: http://{shown}:{port}  (up in some seconds; Ctrl-C stops it)")
+    address = f"http://{shown}:{port}"
+    click.echo(f"starting the UI at {address}; Ctrl-C stops it")
+    threading.Thread(target=say_when_ready, args=(host, port, address), daemon=True).start()
     ended_by_itself = wait_for_the_end(supervisor)
     if ended_by_itself:
         raise click.ClickException(
             "the webserver or the daemon ended by itself; its last lines above say why"
         )
+
+
+def say_when_ready(host: str, port: int, address: str) -> None:
+    """Print what to open as soon as the webserver listens, which it does once all definitions are loaded."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    while True:
+        try:
+            with socket.create_connection((reached, port), timeout=5):
+                break
+        except OSError:
+            time.sleep(LOOK_SECONDS)
+    click.echo(f"ready: open {address}  (reports: {address}/reports/)")
 
 
 def wait_for_the_end(supervisor: subprocess.Popen[bytes]) -> bool:

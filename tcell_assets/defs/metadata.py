@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import dagster as dg
 
+from tcell_assets.defs.headlines import headline
 from tcell_assets.lake.column_lineage import column_sources
 from tcell_assets.lake.schema import Table
 from tcell_assets.lake.stages import Stage
@@ -129,10 +130,14 @@ def table_result(
         schema = schema.of_targets(targets)
     table = schema.to_arrow(schema.with_absent_targets(frame))
     version = content_hash(table)
+    # The UI shows them in this order: the result, what was made of it, and at the end what identifies it.
+    hashes = {name: value for name, value in (metadata or {}).items() if name.endswith(("_hash", "_hashes"))}
     shown: dict[str, Any] = {
+        "headline": headline(asset, frame),
+        **{name: value for name, value in (metadata or {}).items() if name not in hashes},
         "dagster/row_count": table.num_rows,
+        **hashes,
         "content_hash": version,
-        **(metadata or {}),
     } | column_lineage(asset)
     if model_version is not None:
         shown[MODEL_VERSION] = model_version

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 import dagster as dg
 from pydantic import Field
@@ -131,10 +132,10 @@ class Storage(dg.ConfigurableResource[Any]):
         return folder
 
     def keep_figure(self, name: str, png: bytes) -> dg.MetadataValue:
-        """Write a full-size figure to `figures/<name>` and return its path for the UI."""
+        """Write a full-size figure to `figures/<name>` and return its address in the UI."""
         path = self.local_folder("figures") / name
         write_atomically(UPath(path), png)
-        return dg.MetadataValue.path(str(path))
+        return dg.MetadataValue.url(f"/figures/{quote(name)}")
 
 
 class TransformerCompute(dg.ConfigurableResource[Any]):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +17,12 @@ from tcell_assets.installation.dagster_internals import workspace_of
 from tcell_assets.webserver.guard import Guard, door_of
 from tcell_assets.webserver.limits import server_config
 from tcell_assets.webserver.login import Login
+from tcell_assets.webserver.reports import reports_page
 from tcell_assets.webserver.supervisor import WORKSPACE_FILE
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse
 
 # As dagster-webserver's own defaults.
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
@@ -37,7 +45,7 @@ def serve(host: str, port: int, origins: Sequence[str], read_only: bool, token_o
     from dagster import DagsterInstance
     from dagster_webserver.app import create_app_from_workspace_process_context
     from dagster_webserver.version import __version__
-    from starlette.routing import Mount
+    from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
     restrict_new_files()
@@ -51,13 +59,24 @@ def serve(host: str, port: int, origins: Sequence[str], read_only: bool, token_o
         with workspace_of(instance, WORKSPACE_FILE, __version__, read_only) as workspace:
             app = create_app_from_workspace_process_context(workspace, "", POLL_MILLISECONDS)
             storage = Storage(root=load_configuration().storage)
+            reports = storage.local_folder("reports")
             # Before Dagster's own routes, the last of which takes every path.
             app.router.routes[:0] = [
-                Mount(f"/{folder}", StaticFiles(directory=storage.local_folder(folder)))
-                for folder in SERVED_FOLDERS
+                *(Route(path, partial(reports_index, reports)) for path in ("/reports", "/reports/")),
+                *(
+                    Mount(f"/{folder}", StaticFiles(directory=storage.local_folder(folder)))
+                    for folder in SERVED_FOLDERS
+                ),
             ]
             guard = Guard(app, door_of(host, port, origins), login)
             uvicorn.Server(server_config(guard, host, port)).run()
+
+
+async def reports_index(folder: Path, request: Request) -> HTMLResponse:
+    """Answer with the list of reports."""
+    from starlette.responses import HTMLResponse
+
+    return HTMLResponse(reports_page(folder))
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def profile_conditions(
     yield result(
         "metabolite_similarity", *_similarity(signatures, wells[counted.to_numpy()], hit_calls, settings)
     )
-    yield result("pathway_activity", *_pathways(signatures, settings))
+    yield result("pathway_activity", *_pathways(signatures, expression, wells, counted, settings))
     series = _dose_series(expression, wells, counted)
     fitted = fit_compounds(series, DoseResponseRule(level=settings.dose_level))
     yield result(
@@ -123,21 +123,41 @@ def _similarity(
     }
 
 
-def _pathways(signatures: "Signatures", settings: ProfileSettings) -> tuple["pd.DataFrame", dict[str, Any]]:
+def _pathways(
+    signatures: "Signatures",
+    expression: "pd.DataFrame",
+    wells: "pd.DataFrame",
+    counted: "pd.Series",
+    settings: ProfileSettings,
+) -> tuple["pd.DataFrame", dict[str, Any]]:
     from pathlib import Path
 
     from tcell_assets.science.screen.enrichment import bundled_gene_sets, read_gene_sets
-    from tcell_assets.science.screen.pathway_activity import empty_activity, pathway_activity
+    from tcell_assets.science.screen.pathway_activity import (
+        empty_activity,
+        pathway_activity,
+        pathway_scores,
+        usable_sets,
+    )
+    from tcell_assets.science.screen.signatures import fit_signatures
 
-    sets = read_gene_sets(Path(settings.gene_sets)) if settings.gene_sets else bundled_gene_sets()
-    names = signatures.conditions["condition"].tolist()
+    named = read_gene_sets(Path(settings.gene_sets)) if settings.gene_sets else bundled_gene_sets()
     try:
-        table = pathway_activity(signatures.moderated_t, names, signatures.genes, sets)
+        sets = usable_sets(signatures.genes, named)
     except ValueError as error:
         # Bundled programmes may not be among the genes of a screen; sets that somebody named must be.
         if settings.gene_sets:
             raise dg.Failure(str(error), allow_retries=False) from error
         return empty_activity(), {"gene_sets": 0, "left_out": str(error)}
+    scores = fit_signatures(
+        pathway_scores(expression, signatures.gene_scales(), sets),
+        wells,
+        condition="condition",
+        context="context",
+        usable=counted,
+        is_moderated=False,
+    )
+    table = pathway_activity(signatures, scores, sets)
     strongest = table.sort_values("activity", key=abs, ascending=False)
     return table, {"gene_sets": int(table["gene_set"].nunique()), "preview": preview(strongest, 20)}
 

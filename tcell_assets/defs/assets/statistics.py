@@ -16,9 +16,17 @@ from tcell_assets.defs.assets.screen import (
     scored_with_one_model,
     stacked,
 )
+from tcell_assets.defs.headlines import top_hits
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import TableResult, preview, table_asset, table_out, table_result
+from tcell_assets.defs.metadata import (
+    TableResult,
+    preview,
+    served_link,
+    table_asset,
+    table_out,
+    table_result,
+)
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
@@ -120,6 +128,8 @@ def hit_calls(
         "hit_calls",
         calls,
         {
+            "top_ten": top_hits(shown),
+            "report": served_link("/reports/screen.html"),
             "batches": ", ".join(batches),
             **{
                 f"hits_{space}": int(count)

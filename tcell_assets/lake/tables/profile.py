@@ -59,6 +59,7 @@ METABOLITE_SIMILARITY = Table(
 
 PATHWAY_ACTIVITY = Table(
     asset="pathway_activity",
+    code_version="2",
     made_by=SCREEN,
     description="How much more the genes of a set move under a condition than all the others (univariate linear model "
     "on the moderated t).",
@@ -70,7 +71,8 @@ PATHWAY_ACTIVITY = Table(
         Column(
             "p",
             "float64",
-            "p of that t; genes of a set move together anyway, so it orders and proves nothing",
+            "by how the set's score varies between alike wells, so genes that move together anyway are no "
+            "evidence",
         ),
         Column("q", "float64", "Benjamini–Hochberg over the sets of the condition"),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,15 @@ class Signatures:
     moderated_t: np.ndarray
     priors: dict[str, VariancePrior]
 
+    def gene_scales(self) -> np.ndarray:
+        """Moderated standard deviation of each gene between alike wells, (genes,); the median over contexts."""
+        factor = self.conditions["standard_error_factor"].to_numpy()[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+            # A gene without any effect has no t to take its scale from.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            scales: np.ndarray = np.nanmedian(np.abs(self.effect / (factor * self.moderated_t)), axis=0)
+        return scales
+
     def p_values(self, rows: slice = slice(None)) -> np.ndarray:
         """Two-sided p of the moderated t, (conditions, genes) of these rows."""
         t = np.abs(self.moderated_t[rows])
@@ -88,6 +98,7 @@ def fit_signatures(
     condition: str = "metabolite",
     context: str | None = None,
     usable: pd.Series | None = None,
+    is_moderated: bool = True,
 ) -> Signatures:
     """Fit the signature of every condition.
 
@@ -106,6 +117,8 @@ def fit_signatures(
         context: Column that says which DMSO wells a well may be compared with (time, cell line, donor); a model of
             its own is fitted in each context. None: all wells share one.
         usable: Booleans indexed by `well_id`; wells marked False count nowhere.
+        is_moderated: Whether variances are shrunk towards what the columns share; False for columns that are few or
+            share nothing, and t is the ordinary one.
 
     Returns:
         Conditions sorted by name; DMSO itself has no row. A condition whose context has no usable DMSO well, or whose
@@ -128,7 +141,9 @@ def fit_signatures(
         metadata[context].fillna("").to_numpy(dtype=str) if context else np.full(len(metadata), "", dtype=str)
     )
     parts = [
-        _fit_context(name, metadata[contexts == name], values[contexts == name], condition, genes)
+        _fit_context(
+            name, metadata[contexts == name], values[contexts == name], condition, genes, is_moderated
+        )
         for name in np.unique(contexts)
         if not is_dmso[contexts == name].all()
     ]
@@ -144,7 +159,12 @@ def fit_signatures(
 
 
 def _fit_context(
-    context: str, metadata: pd.DataFrame, values: np.ndarray, condition: str, genes: tuple[str, ...]
+    context: str,
+    metadata: pd.DataFrame,
+    values: np.ndarray,
+    condition: str,
+    genes: tuple[str, ...],
+    is_moderated: bool,
 ) -> Signatures:
     """Fit the wells that share their DMSO wells."""
     is_dmso = metadata["is_dmso"].to_numpy(dtype=bool)
@@ -180,7 +200,7 @@ def _fit_context(
             faulty = np.array(genes[block], dtype=object)[~finite].tolist()
             raise ValueError(f"signatures: expression is not finite in {some_names(faulty)}")
         effect[:, block], variance[block] = design.fit(of_block)
-    prior = fit_variance_prior(variance, free)
+    prior = fit_variance_prior(variance, free) if is_moderated else VariancePrior(0.0, 1.0)
     factor = design.standard_error_factor
     effect[np.isnan(factor)] = np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
