@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.exports.currentness import doubts_of, is_of_model, require_current
-from tcell_assets.exports.hits import HIT_CALLS, class_of_wells
+from tcell_assets.exports.hits import HIT_CALLS, call_of_wells, calls_shown
 from tcell_assets.lake.judge import Judge
 from tcell_assets.lake.models import ModelRegistry
+from tcell_assets.lake.staleness import VALUE_KIND
 from tcell_assets.lake.store import Lake
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
@@ -21,9 +22,12 @@ from tcell_assets.system.files import storage_errors, temporary_beside
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from scipy import sparse
 
 MAP = "latent_map"
-EXPRESSION_MAP = "expression_map"
+COMPONENTS = 50
+# What each well's condition was called, by its name in `obs`.
+CALLS_OF_WELLS = {"hit_class": "hit_class", "fdr": "q_replicate", "direction": "direction"}
 # Of the wells, in this order; a column that two of them have is taken from the first.
 INGESTED_WELL_TABLES = ("well_metadata", "well_qc")
 WELL_TABLES = (*INGESTED_WELL_TABLES, "well_predictions", "dmso_distances")
@@ -68,19 +72,18 @@ def annotated_screen(
         as_is: Write what is behind too; `uns["tcell_assets"]["behind"]` names it.
 
     Returns:
-        `X` expression, wells × the model's genes, float32; `obs` well metadata, quality, predictions and distances, and
-        the hit class of the metabolite where hits are called; `obsm` `X_latent` (32), `X_pca` (2, of the latents) and
-        `X_umap` (2); `var` gene importance; `uns["tcell_assets"]` versions, data hashes and what is behind, as JSON
-        text. Tables over the screen that another model made are left out. Without a
-        model `X` holds the genes that all batches share, `obs` metadata, quality and hit class, and `obsm` `X_pca`
-        principal components of expression.
+        `X` expression, wells × the model's genes, float32; `layers["counts"]` where all batches landed as counts; `obs`
+        well metadata, quality, predictions and distances, and `hit_class, fdr, direction` of the condition where hits
+        are called; `obsm` `X_pca` (50, of expression, with loadings in `varm["PCs"]` and variances in `uns["pca"]`),
+        `X_latent` (32), `X_latent_pca` (2) and `X_umap` (2, of the latents); `var` gene importance; `uns["hits"]` the
+        hit table; `uns["tcell_assets"]` versions, data hashes and what is behind, as JSON text. Tables over the screen
+        that another model made are left out. Without a model `X` holds the genes that all batches share, and what
+        rests on a model is not there.
 
     Raises:
         ExportError: The current model has scored nothing, or nothing is ingested.
         BehindError: Something is not current, and `as_is` was not asked for.
     """
-    from anndata import AnnData
-
     judge = judge or Judge(lake, models)
     if models.current() is None and not lake.batches("latent_embeddings"):
         return _screen_without_model(lake, judge, as_is)
@@ -93,23 +96,86 @@ def annotated_screen(
     latents = pd.concat([lake.read("latent_embeddings", batch) for batch in batches])
     latents = latents.set_index("well_id").loc[well_ids, list(LATENT_COLUMNS)].reset_index()
     coordinates = _coordinates(lake, version, latents, with_umap)
-    maps = {"X_latent": latents[list(LATENT_COLUMNS)], "X_pca": coordinates[["pca_1", "pca_2"]]}
+    maps = {"X_latent": latents[list(LATENT_COLUMNS)], "X_latent_pca": coordinates[["pca_1", "pca_2"]]}
     if with_umap:
         maps["X_umap"] = coordinates[["umap_1", "umap_2"]]
+    told = {
+        "model_version": version,
+        "behind": behind,
+        "lineage": json.dumps(_data_versions(lake, batches), sort_keys=True),
+        "model": json.dumps(_small_manifest(models.manifest(version)), sort_keys=True),
+    }
+    return _annotated(
+        lake, batches, expression, observed, _importance(lake, genes, version), maps, told, version
+    )
+
+
+def _annotated(
+    lake: Lake,
+    batches: Sequence[str],
+    expression: pd.DataFrame,
+    observed: pd.DataFrame,
+    genes: pd.DataFrame,
+    maps: Mapping[str, pd.DataFrame],
+    told: Mapping[str, str],
+    version: str | None,
+) -> AnnData:
+    """Put a screen together so that scanpy's functions take it for what it is.
+
+    VST is a logarithm to the base 2: without `uns["log1p"]` scanpy's fold changes come out 1.46 × too large. `X_pca` is
+    what `scanpy.pp.neighbors` reads unasked, so it is that of expression.
+    """
+    from anndata import AnnData
+
+    scores, loadings, variances = _components(expression, observed["qc_pass"].to_numpy(dtype=bool))
+    hits = calls_shown(lake.read(HIT_CALLS)) if is_of_model(lake, HIT_CALLS, version) else None
+    counts = _counts(lake, batches, observed["well_id"].tolist(), list(expression.columns))
     return AnnData(
         X=expression.to_numpy(dtype=np.float32),
         obs=_plain(observed.set_index("well_id")),
-        var=_importance(lake, genes, version),
-        obsm={name: values.to_numpy(dtype=np.float32) for name, values in maps.items()},
+        var=genes,
+        obsm={
+            "X_pca": scores,
+            **{name: values.to_numpy(dtype=np.float32) for name, values in maps.items()},
+        },
+        varm={"PCs": loadings},
+        layers={} if counts is None else {"counts": counts},
         uns={
-            "tcell_assets": {
-                "model_version": version,
-                "behind": behind,
-                "lineage": json.dumps(_data_versions(lake, batches), sort_keys=True),
-                "model": json.dumps(_small_manifest(models.manifest(version)), sort_keys=True),
-            }
+            "log1p": {"base": 2.0},
+            "pca": {**variances, "params": {"zero_center": True, "use_highly_variable": False}},
+            "tcell_assets": dict(told),
+            **({} if hits is None else {"hits": _plain(hits)}),
         },
     )
+
+
+def _components(
+    expression: pd.DataFrame, qc_pass: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Principal components fitted on the usable wells: scores of all wells, loadings, and the variances."""
+    from sklearn.decomposition import PCA
+
+    values = expression.to_numpy(dtype=np.float64)
+    fitted_on = values[qc_pass] if qc_pass.sum() > 2 else values
+    fit = PCA(min(COMPONENTS, *(size - 1 for size in fitted_on.shape)), random_state=0).fit(fitted_on)
+    variances = {"variance": fit.explained_variance_, "variance_ratio": fit.explained_variance_ratio_}
+    return fit.transform(values).astype(np.float32), fit.components_.T.astype(np.float32), variances
+
+
+def _counts(
+    lake: Lake, batches: Sequence[str], well_ids: Sequence[str], genes: Sequence[str]
+) -> sparse.csr_matrix | None:
+    """Counts of the wells and genes; None where a batch landed without."""
+    from tcell_assets.science.counts.count_table import counts_from_table
+
+    if any(lake.lineage("expression_matrix", batch).details.get(VALUE_KIND) != "counts" for batch in batches):
+        return None
+    table = pd.concat([lake.read("count_matrix", batch) for batch in batches], ignore_index=True)
+    matrix, counted = counts_from_table(table, well_ids)
+    column_of = {gene: column for column, gene in enumerate(counted)}
+    if not set(genes) <= set(column_of):
+        return None
+    return matrix[:, [column_of[gene] for gene in genes]]
 
 
 def _what_is_behind(judge: Judge, tables: Sequence[str], batches: Sequence[str], as_is: bool) -> str:
@@ -121,10 +187,6 @@ def _what_is_behind(judge: Judge, tables: Sequence[str], batches: Sequence[str],
 
 def _screen_without_model(lake: Lake, judge: Judge, as_is: bool) -> AnnData:
     """Expression, metadata, quality and hits of every ingested batch."""
-    from anndata import AnnData
-
-    from tcell_assets.science.screen.expression_map import expression_map
-
     batches = lake.batches("expression_matrix")
     if not batches:
         raise ExportError("no batch is ingested; `tcell ingest` reads the landing zone")
@@ -132,29 +194,15 @@ def _screen_without_model(lake: Lake, judge: Judge, as_is: bool) -> AnnData:
     observed = _observed(lake, batches, INGESTED_WELL_TABLES, None)
     well_ids = observed["well_id"].tolist()
     expression = pd.concat([lake.expression(batch) for batch in batches], join="inner").loc[well_ids]
-    if lake.exists(EXPRESSION_MAP):
-        known = lake.read(EXPRESSION_MAP, columns=["well_id", "pca_1", "pca_2"])
-        places = known.set_index("well_id").reindex(well_ids)
-    else:
-        places = expression_map(expression, observed.set_index("well_id")["qc_pass"]).coordinates.set_index(
-            "well_id"
-        )
-    return AnnData(
-        X=expression.to_numpy(dtype=np.float32),
-        obs=_plain(observed.set_index("well_id")),
-        var=pd.DataFrame(index=pd.Index(expression.columns.tolist(), name="gene")),
-        obsm={"X_pca": places.to_numpy(dtype=np.float32)},
-        uns={
-            "tcell_assets": {
-                "model_version": "none",
-                "behind": behind,
-                "lineage": json.dumps(
-                    _data_versions(lake, batches, (*INGESTED_WELL_TABLES, "expression_matrix")),
-                    sort_keys=True,
-                ),
-            }
-        },
-    )
+    told = {
+        "model_version": "none",
+        "behind": behind,
+        "lineage": json.dumps(
+            _data_versions(lake, batches, (*INGESTED_WELL_TABLES, "expression_matrix")), sort_keys=True
+        ),
+    }
+    genes = pd.DataFrame(index=pd.Index(expression.columns.tolist(), name="gene"))
+    return _annotated(lake, batches, expression, observed, genes, {}, told, None)
 
 
 def write_annotated(data: AnnData, path: Path) -> None:
@@ -182,7 +230,9 @@ def _observed(lake: Lake, batches: Sequence[str], tables: Sequence[str], version
             table[["well_id", *new]], on="well_id", validate="one_to_one"
         )  # fmt: skip
     if is_of_model(lake, HIT_CALLS, version):
-        joined["hit_class"] = class_of_wells(joined, lake.read(HIT_CALLS))
+        hits = lake.read(HIT_CALLS)
+        for name, column in CALLS_OF_WELLS.items():
+            joined[name] = call_of_wells(joined, hits, column)
     return joined
 
 
@@ -200,12 +250,13 @@ def _coordinates(lake: Lake, version: str, latents: pd.DataFrame, with_umap: boo
 
 
 def _plain(observed: pd.DataFrame) -> pd.DataFrame:
-    """Text and labels with unknown values as categories, which every reader of AnnData understands."""
-    return observed.assign(
+    """Text, booleans and labels as categories, which scanpy groups by; columns that say nothing are left out."""
+    known = observed.loc[:, observed.notna().any()]
+    return known.assign(
         **{
-            name: observed[name].map(str, na_action="ignore").astype("category")
-            for name in observed.columns
-            if observed[name].dtype == object or isinstance(observed[name].dtype, pd.StringDtype)
+            name: known[name].map(str, na_action="ignore").astype("category")
+            for name in known.columns
+            if not pd.api.types.is_numeric_dtype(known[name]) or pd.api.types.is_bool_dtype(known[name])
         }
     )
 

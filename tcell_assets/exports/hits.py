@@ -33,6 +33,9 @@ def class_of_wells(wells: pd.DataFrame, hits: pd.DataFrame) -> pd.Series:
         wells: Well metadata.
         hits: The table `hit_calls`.
     """
-    return (
-        conditions(wells).where(is_treated(wells)).map(calls_shown(hits).set_index("metabolite")["hit_class"])
-    )
+    return call_of_wells(wells, hits, "hit_class")
+
+
+def call_of_wells(wells: pd.DataFrame, hits: pd.DataFrame, column: str) -> pd.Series:
+    """Return what `column` of the calls says of each well's condition, unknown for wells without a treatment."""
+    return conditions(wells).where(is_treated(wells)).map(calls_shown(hits).set_index("metabolite")[column])

@@ -67,6 +67,51 @@ def test_principal_components_are_ordered_by_their_variance(opened: Any) -> None
     assert variance[0] > variance[1] > 0
 
 
+def test_principal_components_give_expression_back_by_their_loadings(opened: Any) -> None:
+    centred = opened.X - opened.X.mean(axis=0)
+    rebuilt = opened.obsm["X_pca"] @ opened.varm["PCs"].T
+    share = 1 - ((centred - (rebuilt - rebuilt.mean(axis=0))) ** 2).sum() / (centred**2).sum()
+    assert share == pytest.approx(opened.uns["pca"]["variance_ratio"].sum(), abs=0.02)
+    assert opened.obsm["X_latent_pca"].shape == (192, 2)
+
+
+def test_each_well_carries_the_call_of_its_metabolite_and_the_table_lies_beside(opened: Any) -> None:
+    hits = opened.uns["hits"].set_index("metabolite")
+    treated = opened.obs[opened.obs["is_dmso"] == "False"]
+    assert len(treated) == 182
+    for row in treated.head(40).itertuples():
+        assert row.hit_class == hits.loc[row.metabolite, "hit_class"]
+        assert row.fdr == hits.loc[row.metabolite, "q_replicate"]
+    assert opened.obs.loc[opened.obs["is_dmso"] == "True", "fdr"].isna().all()
+
+
+def test_no_column_is_empty(opened: Any) -> None:
+    assert opened.obs.notna().any().all()
+
+
+def test_scanpy_finds_neighbours_and_ranks_genes_by_every_label_with_right_fold_changes(opened: Any) -> None:
+    scanpy = pytest.importorskip("scanpy", reason="scanpy is not installed: make develop")
+    data = opened.copy()
+    scanpy.pp.neighbors(data, n_neighbors=10)
+    assert data.uns["neighbors"]["params"].get("use_rep") in (None, "X_pca")
+    labels = [name for name in data.obs if data.obs[name].dtype == "category"]
+    compared = [name for name in labels if (data.obs[name].value_counts() >= 2).sum() >= 2]
+    assert {"is_dmso", "is_activated", "batch"} <= set(compared)
+    for label in compared:
+        counts = data.obs[label].value_counts()
+        groups = counts.index[counts >= 2].tolist()
+        kept = data[data.obs[label].isin(groups)].copy()
+        scanpy.tl.rank_genes_groups(kept, label, groups=groups[:1], reference=groups[1])
+        table = scanpy.get.rank_genes_groups_df(kept, groups[0]).set_index("names")
+        gene = table.index[0]
+        # Means of the logarithm, taken back to counts: what scanpy documents, in float64.
+        counted = [
+            2.0 ** kept[kept.obs[label] == group, gene].X.astype(np.float64).mean() - 1.0
+            for group in groups[:2]
+        ]
+        assert table.loc[gene, "logfoldchanges"] == pytest.approx(np.log2(counted[0] / counted[1]), rel=0.05)
+
+
 def test_genes_carry_their_importance(screened: Platform, opened: Any) -> None:
     ranking = screened.storage.lake().read("gene_importance_ranking").set_index("gene")
     np.testing.assert_array_equal(opened.var["importance"], ranking.loc[opened.var_names, "importance"])
