@@ -21,6 +21,8 @@ from tcell_assets.science.model.scoring import ScoringError, resolve_head
 from tcell_assets.science.model.trained_model import load_model
 from tcell_assets_tests.small_screen import NARROW, configuration_in, simulate_into
 
+pytestmark = pytest.mark.slow
+
 DECLARED = """
 targets:
   exhaustion:

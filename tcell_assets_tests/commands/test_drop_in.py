@@ -184,6 +184,7 @@ def test_the_tables_behind_the_files_lie_in_the_lake_of_the_output_folder(result
     assert lake.read("dmso_distances", "tc1")["reference_size"].unique().tolist() == [40]
 
 
+@pytest.mark.slow
 def test_skip_train_scores_with_the_saved_model_and_trains_nothing(
     published: Path, results: Path, tmp_path: Path
 ) -> None:
