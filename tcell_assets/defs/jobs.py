@@ -5,6 +5,8 @@ A job makes the assets that bear its stage's tag; which these are stands beside 
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 
 from tcell_assets.defs.metadata import STAGE_TAG
@@ -16,17 +18,25 @@ from tcell_assets.lake.stages import Stage
 # 2.5 times as long (`benchmarks/operations.py`), and they outlive a killed run and write beside its retry.
 # An unpartitioned asset in a job launched with a batch would run again for every batch, so training and the screen
 # tables are jobs of their own.
-def _job(stage: Stage, description: str) -> dg.UnresolvedAssetJobDefinition:
+def _job(
+    stage: Stage, description: str, config: dict[str, Any] | None = None
+) -> dg.UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         stage.name,
         selection=dg.AssetSelection.tag(STAGE_TAG, stage.name),
         executor_def=dg.in_process_executor,
         description=description,
+        config=config,
     )
 
 
 ingest_job = _job(stages.INGEST, "Read and check one batch folder, then judge its wells, plates and layout.")
-train_job = _job(stages.TRAIN, "Train a model on every ingested batch that has targets.")
+# The Launchpad is filled in with it. `tcell train` and whoever asks for nothing keep the published set-up.
+train_job = _job(
+    stages.TRAIN,
+    "Train a model on every ingested batch that has targets.",
+    {"ops": {"train_model": {"config": {"preset": "recommended"}}}},
+)
 score_job = _job(
     stages.SCORE,
     "Predict, embed and attribute one batch with the current model, and measure distances to DMSO.",

@@ -170,3 +170,8 @@ def test_what_an_error_advises_to_set_can_be_set() -> None:
     assert {"full_attention_gene_limit", "attention", "inducing_points", "linear_path", "latent"} <= set(
         shown
     )
+
+
+def test_the_launchpad_of_train_starts_with_the_recommended_preset() -> None:
+    job = build_defs().resolve_job_def("train")
+    assert job.run_config == {"ops": {"train_model": {"config": {"preset": "recommended"}}}}
