@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcell_assets.lake.tables.columns import LATENT_COLUMNS
+from tcell_assets.lake.tables.columns import DISTANCES, LATENT_COLUMNS
 from tcell_assets.targets import known_targets, names_of
 
 Source = tuple[str, str]
@@ -35,7 +35,7 @@ def column_sources() -> dict[str, dict[str, tuple[Source, ...]]]:
             **_copied("well_metadata", "well_id", "metabolite", "is_dmso"),
             **_copied("well_qc", "qc_pass"),
             **_copied("latent_embeddings", "model_version"),
-            **dict.fromkeys(("euclidean", "cosine", "cosine_centered"), _LATENTS),
+            **dict.fromkeys([distance.name for distance in DISTANCES], _LATENTS),
             "reference_size": (("well_metadata", "is_dmso"), ("well_qc", "qc_pass")),
         },
         "metabolite_scores": {
@@ -44,7 +44,7 @@ def column_sources() -> dict[str, dict[str, tuple[Source, ...]]]:
             **{
                 f"{statistic}_{column}": ((asset, column),)
                 for asset, columns in (
-                    ("dmso_distances", ("euclidean", "cosine", "cosine_centered")),
+                    ("dmso_distances", [distance.name for distance in DISTANCES]),
                     (
                         "well_predictions",
                         [target.prediction for target in known_targets() if target.is_of_metabolites],

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.screen.distances import dmso_distances
+from tcell_assets.lake.tables.columns import DISTANCES as DISTANCE_COLUMNS
+from tcell_assets.science.screen.distances import DISTANCES, dmso_distances
 from tcell_assets.science.screen.settings import ReferenceScope
 
 MEAN = np.array([0.5, -0.25, 1.0])
@@ -213,3 +214,7 @@ def test_a_latent_that_is_not_finite_is_an_error_that_names_the_well(
     broken.loc[3, "z_01"] = np.nan
     with pytest.raises(ValueError, match="tc1_A1_A4"):
         dmso_distances(broken, wells, training_latent_mean=MEAN)
+
+
+def test_every_distance_is_a_described_column() -> None:
+    assert list(DISTANCES) == [column.name for column in DISTANCE_COLUMNS]

@@ -29,7 +29,7 @@ from tcell_assets.defs.metadata import (
 )
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.tables import TABLES
-from tcell_assets.lake.tables.columns import LATENT_COLUMNS
+from tcell_assets.lake.tables.columns import DISTANCES, LATENT_COLUMNS
 from tcell_assets.science.screen.settings import CorrelationSettings, HitRule, LatentMapSettings
 from tcell_assets.targets import evaluated, known_targets
 
@@ -327,7 +327,7 @@ def phenotype_correlation(
     distances = stacked(dmso_distances, scored)
     direction = hit_calls[hit_calls["feature_space"] == "latent"].set_index("metabolite")["direction"]
     by_well = conditions(wells).where(is_treated(wells)).map(direction).set_axis(wells["well_id"])
-    quantities = distances[["well_id", "euclidean", "cosine", "cosine_centered"]].assign(
+    quantities = distances[["well_id", *(distance.name for distance in DISTANCES)]].assign(
         direction=by_well.loc[distances["well_id"]].to_numpy()
     )
     quantities = quantities.merge(

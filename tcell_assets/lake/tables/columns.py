@@ -12,6 +12,12 @@ LATENT_COLUMNS = tuple(f"z_{index:02d}" for index in range(LATENT_DIMENSION))
 
 WELL_ID = Column("well_id", "string", "`<batch>_<plate>_<well>`, unique in the screen")
 MODEL_VERSION = Column("model_version", "string", "version of the model that made this row")
+# The distances of `science/screen/distances.py`: a column of `dmso_distances` each, summed up in `metabolite_scores`.
+DISTANCES = (
+    Column("euclidean", "float64", "length of latent − DMSO centre"),
+    Column("cosine", "float64", "1 − cosine of latent and DMSO centre (published definition)"),
+    Column("cosine_centered", "float64", "the same after subtracting the training wells' mean latent"),
+)
 HEAD = Column("head", "string", "the output explained")
 
 

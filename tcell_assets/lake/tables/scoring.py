@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tcell_assets.lake.schema import Column, Table
 from tcell_assets.lake.stages import SCORE
 from tcell_assets.lake.tables.columns import (
+    DISTANCES,
     LATENT_COLUMNS,
     MODEL_VERSION,
     WELL_ID,
@@ -93,9 +94,7 @@ DMSO_DISTANCES = Table(
         WELL_ID,
         Column("metabolite", "string", "treatment as written on the plate map"),
         Column("is_dmso", "bool", "vehicle control"),
-        Column("euclidean", "float64", "length of latent − DMSO centre"),
-        Column("cosine", "float64", "1 − cosine of latent and DMSO centre (published definition)"),
-        Column("cosine_centered", "float64", "the same after subtracting the training wells' mean latent"),
+        *DISTANCES,
         Column("reference_scope", "string", "screen, batch, plate or plate_shrunk"),
         Column("reference_size", "int32", "DMSO wells in this well's centre"),
         Column("qc_pass", "bool", "usable; a well that fails enters no centre and no score"),

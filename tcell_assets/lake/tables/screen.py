@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from tcell_assets.lake.schema import Column, Table
 from tcell_assets.lake.stages import SCREEN
-from tcell_assets.lake.tables.columns import LATENT_COLUMNS, MODEL_VERSION, WELL_ID, prediction_columns
+from tcell_assets.lake.tables.columns import (
+    DISTANCES,
+    LATENT_COLUMNS,
+    MODEL_VERSION,
+    WELL_ID,
+    prediction_columns,
+)
 from tcell_assets.targets import Target, evaluated
 
 
@@ -21,9 +27,7 @@ def _metabolite_scores(targets: Sequence[Target]) -> tuple[Column, ...]:
         *(
             column
             for name, meaning in (
-                ("euclidean", "the euclidean distance to DMSO"),
-                ("cosine", "the cosine distance to DMSO"),
-                ("cosine_centered", "the centred cosine distance to DMSO"),
+                *((distance.name, f"{distance.name} of `dmso_distances`") for distance in DISTANCES),
                 *((target.prediction, f"the predicted {target.predicted}") for target in averaged),
             )
             for column in (

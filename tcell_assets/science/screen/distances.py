@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import cast, get_args
 
 import numpy as np
@@ -14,6 +14,24 @@ from tcell_assets.science.screen.settings import ReferenceScope
 from tcell_assets.science.well_join import rows_for_wells, some_names, usable_wells
 
 MINIMUM_DMSO_WELLS = 3
+
+
+def _cosine_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    defined = norms > 0
+    cosine = np.divide(np.einsum("ij,ij->i", a, b), norms, out=np.full(len(a), np.nan), where=defined)
+    return cast(np.ndarray, 1.0 - np.clip(cosine, -1.0, 1.0))
+
+
+# Of a well's latent z (wells, axes) from its reference's centre, given the mean latent of the training wells. Each is a
+# column of `dmso_distances`: `DISTANCES` of `lake/tables/columns.py` describes it.
+DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "euclidean": lambda z, centre, training_mean: np.linalg.norm(z - centre, axis=1),
+    "cosine": lambda z, centre, training_mean: _cosine_distance(z, centre),
+    "cosine_centered": lambda z, centre, training_mean: _cosine_distance(
+        z - training_mean, centre - training_mean
+    ),
+}
 
 
 def dmso_distances(
@@ -110,9 +128,7 @@ def dmso_distances(
     distances = pd.DataFrame(
         {
             "well_id": well_ids,
-            "euclidean": np.linalg.norm(z - centre, axis=1),
-            "cosine": _cosine_distance(z, centre),
-            "cosine_centered": _cosine_distance(z - training_mean, centre - training_mean),
+            **{name: distance(z, centre, training_mean) for name, distance in DISTANCES.items()},
             "reference_scope": scope,
             "reference_size": size,
         }
@@ -176,10 +192,3 @@ def _dmso_sums(
     size = np.bincount(codes[in_centre], minlength=len(names))
     own = (in_centre & leave_one_out).astype(int)
     return total[codes] - own[:, None] * z, size[codes] - own
-
-
-def _cosine_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    defined = norms > 0
-    cosine = np.divide(np.einsum("ij,ij->i", a, b), norms, out=np.full(len(a), np.nan), where=defined)
-    return cast(np.ndarray, 1.0 - np.clip(cosine, -1.0, 1.0))

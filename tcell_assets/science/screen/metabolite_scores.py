@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.science.conditions import conditions, is_treated
+from tcell_assets.science.screen.distances import DISTANCES
 from tcell_assets.science.well_join import rows_for_wells, usable_wells
 from tcell_assets.targets import known_targets
-
-DISTANCES = ("euclidean", "cosine", "cosine_centered")
 
 
 def score_metabolites(
@@ -30,7 +29,7 @@ def score_metabolites(
         wells: Well metadata of all batches: `well_id, metabolite, is_dmso` and, where known, `condition, well_type`.
         predictions: `well_id` and the predictions of the targets that are averaged over metabolites
             (`Target.is_of_metabolites`); one that is not there is empty.
-        distances: `well_id, euclidean, cosine, cosine_centered`.
+        distances: `well_id` and the columns of `distances.DISTANCES`; one that is not there is empty.
         usable: Booleans indexed by `well_id`; wells marked False enter no score.
         hits: `metabolite, rank` of the same screen.
 
@@ -49,7 +48,7 @@ def score_metabolites(
     well_ids = treated["well_id"].tolist()
     values = pd.concat(
         [
-            rows_for_wells(distances, well_ids, "distances")[list(DISTANCES)],
+            rows_for_wells(distances, well_ids, "distances").reindex(columns=list(DISTANCES)),
             rows_for_wells(predictions, well_ids, "predictions").reindex(columns=predicted),
         ],
         axis=1,
