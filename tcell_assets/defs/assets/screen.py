@@ -150,7 +150,7 @@ def scored_with_one_model(
     Raises:
         dagster.Failure: Nothing is scored, or several models scored and none of them is current.
     """
-    tables = scored_tables_of_run(context.run_id, storage.lake())
+    tables = scored_tables_of_run(context.run.run_id, storage.lake())
     lineages = tables[asset]
     versions = {str(lineage.model_version) for lineage in lineages.values()}
     version = storage.models().current() if len(versions) > 1 else next(iter(versions), None)

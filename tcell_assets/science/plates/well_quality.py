@@ -219,7 +219,7 @@ def plate_qc(
                 "n_failed": len(on_plate) - len(passing),
                 "n_dmso": len(dmso),
                 "n_positive_controls": len(positive),
-                "median_umi": judged["total_umi"].median(),
+                "median_umi": _known_median(judged["total_umi"]),
                 "dmso_correlation": judged.loc[dmso, "dmso_correlation"].median(),
                 "z_prime": z_prime,
                 "ssmd": ssmd,
@@ -384,3 +384,9 @@ def _plate_flag(
         )
     flag = "fail" if fails else "watch" if watches else "ok"
     return flag, "; ".join([*fails, *watches])
+
+
+def _known_median(values: pd.Series) -> float:
+    """The median of the known values; unknown without any, and without NumPy's warning about it."""
+    known = values.dropna()
+    return float(known.median()) if len(known) else float("nan")
