@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tcell_assets_tests.compatibility.installations import (
@@ -24,7 +25,20 @@ pytestmark = pytest.mark.slow
 MEASURED = {"training_history": frozenset({"seconds"})}
 
 # What is meant to differ, by table: the reason. A table that is here and does not differ fails too.
-WANTED: dict[str, str] = {}
+COMBINED = (
+    "rows of combined evidence stand beside those of single feature spaces, and are the list that is shown"
+)
+ONE_FIT = (
+    "training renews the expression of counts that were ingested before it, so that one screen has one fit"
+)
+WANTED = {"hit_calls": COMBINED, "latent_map": COMBINED, "metabolite_scores": COMBINED}
+WANTED_OF_EXPRESSION = {**WANTED, "hit_drivers": COMBINED}
+WANTED_OF_COUNTS = {
+    **WANTED,
+    **dict.fromkeys(
+        ("expression_matrix", "adjusted_expression", "well_qc", "plate_qc", "position_audit"), ONE_FIT
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +75,9 @@ def counts_screen(earlier_checkout: Path, tmp_path_factory: pytest.TempPathFacto
     )
 
 
-def _assert_made_again(earlier: Installation, folder: Path, stages: tuple[tuple[str, ...], ...]) -> None:
+def _assert_made_again(
+    earlier: Installation, folder: Path, stages: tuple[tuple[str, ...], ...], wanted: dict[str, str]
+) -> Installation:
     now = installation_of(folder / "now", ROOT, earlier.home / "data")
     for stage in stages:
         now.tcell(*stage)
@@ -72,21 +88,39 @@ def _assert_made_again(earlier: Installation, folder: Path, stages: tuple[tuple[
         for name, path in before.items()
     }
     unwanted = {
-        name: columns for name, columns in found.items() if columns and name.split("/")[0] not in WANTED
+        name: columns for name, columns in found.items() if columns and name.split("/")[0] not in wanted
     }
     assert not unwanted
-    differing = {name.split("/")[0] for name, columns in found.items() if columns}
-    assert {name for name in WANTED if name in {key.split("/")[0] for key in before}} <= differing
+    assert set(wanted) <= {name.split("/")[0] for name, columns in found.items() if columns}
+    return now
 
 
 def test_a_screen_of_expression_gives_the_tables_it_gave(
     expression_screen: Installation, tmp_path: Path
 ) -> None:
-    _assert_made_again(expression_screen, tmp_path, STAGES)
+    now = _assert_made_again(expression_screen, tmp_path, STAGES, WANTED_OF_EXPRESSION)
+    assert_calls_of_each_space_are_as_before(expression_screen, now)
+    assert_scores_differ_in_their_order_alone(expression_screen, now)
 
 
 def test_a_screen_of_counts_gives_the_tables_it_gave(counts_screen: Installation, tmp_path: Path) -> None:
-    _assert_made_again(counts_screen, tmp_path, WITHOUT_STATISTICS)
+    now = _assert_made_again(counts_screen, tmp_path, WITHOUT_STATISTICS, WANTED_OF_COUNTS)
+    assert_scores_differ_in_their_order_alone(counts_screen, now)
+
+
+def assert_calls_of_each_space_are_as_before(earlier: Installation, now: Installation) -> None:
+    before, after = (pd.read_parquet(each.tables()["hit_calls"]) for each in (earlier, now))
+    after = after[after["feature_space"] != "combined"].reset_index(drop=True)[list(before)]
+    pd.testing.assert_frame_equal(after, before, check_exact=True)
+
+
+def assert_scores_differ_in_their_order_alone(earlier: Installation, now: Installation) -> None:
+    before, after = (
+        pd.read_parquet(each.tables()["metabolite_scores"]).set_index("metabolite").sort_index()
+        for each in (earlier, now)
+    )
+    same = [name for name in before if name not in ("rank", "hit_class")]
+    pd.testing.assert_frame_equal(after[same], before[same], check_exact=True)
 
 
 def test_an_earlier_lake_and_model_export_the_files_they_exported(
