@@ -6,37 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from tcell_assets.defs.assets.attribution import (
-    attribute_wells,
-    gene_set_enrichment,
-    hit_drivers,
-    importance_stability,
-    integrated_gradients_ranking,
-)
-from tcell_assets.defs.assets.evaluation import ensemble_members, evaluate_models
-from tcell_assets.defs.assets.ingest import ingest_batch, plate_files
-from tcell_assets.defs.assets.model import train_model
-from tcell_assets.defs.assets.profile import profile_conditions
-from tcell_assets.defs.assets.quality import (
-    adjusted_embeddings,
-    adjusted_expression,
-    check_quality,
-    design_audit,
-    plate_maps,
-    plate_similarity,
-    position_audit,
-    screen_position_audit,
-)
-from tcell_assets.defs.assets.report import batch_report, screen_report
-from tcell_assets.defs.assets.scoring import dmso_distances, score_wells
-from tcell_assets.defs.assets.screen import gene_importance_ranking, metabolite_scores
-from tcell_assets.defs.assets.statistics import (
-    expression_map,
-    fit_latent_map,
-    hit_calls,
-    latent_map,
-    phenotype_correlation,
-)
+from tcell_assets.defs.assets import load_assets
 from tcell_assets.defs.io_managers import ParquetIOManager
 from tcell_assets.defs.jobs import JOBS
 from tcell_assets.defs.resources import LandingZone, Storage, TransformerCompute
@@ -49,39 +19,6 @@ from tcell_assets.installation.configuration import (
     restrict_new_files,
 )
 from tcell_assets.installation.dagster_internals import keeps_no_history
-
-ASSETS = (
-    plate_files,
-    ingest_batch,
-    check_quality,
-    position_audit,
-    adjusted_expression,
-    train_model,
-    evaluate_models,
-    ensemble_members,
-    score_wells,
-    dmso_distances,
-    adjusted_embeddings,
-    plate_maps,
-    screen_position_audit,
-    design_audit,
-    plate_similarity,
-    hit_calls,
-    expression_map,
-    fit_latent_map,
-    latent_map,
-    phenotype_correlation,
-    profile_conditions,
-    metabolite_scores,
-    gene_importance_ranking,
-    attribute_wells,
-    integrated_gradients_ranking,
-    hit_drivers,
-    gene_set_enrichment,
-    importance_stability,
-    batch_report,
-    screen_report,
-)
 
 
 def build_resources(configuration: Configuration) -> dict[str, object]:
@@ -106,7 +43,7 @@ def build_defs(
     """
     configuration = configuration or load_configuration()
     return dg.Definitions(
-        assets=ASSETS,
+        assets=load_assets(),
         jobs=JOBS,
         schedules=build_schedules(configuration.operations),
         sensors=build_sensors(configuration.operations),

@@ -15,6 +15,7 @@ import pytest
 
 from tcell_assets.definitions import build_defs
 from tcell_assets.defs.resources import GPU_POOL
+from tcell_assets.exports.asset_reference import groups_in_order
 from tcell_assets.lake.tables import TABLES
 
 PACKAGE = Path(__file__).parents[1] / "tcell_assets"
@@ -40,6 +41,17 @@ def _graph() -> dict[str, dict[str, object]]:
 def test_the_graph_is_the_one_in_the_snapshot() -> None:
     """After a wanted change: `python -m tcell_assets_tests.test_definitions` writes the snapshot anew."""
     assert _graph() == json.loads(SNAPSHOT.read_text())
+
+
+def test_the_group_of_an_asset_is_the_file_it_stands_in() -> None:
+    for asset in build_defs().assets or ():
+        if isinstance(asset, dg.AssetsDefinition):
+            function = asset.op.compute_fn.decorated_fn  # type: ignore[union-attr]
+            assert {spec.group_name for spec in asset.specs} == {function.__module__.rpartition(".")[2]}
+
+
+def test_no_two_groups_need_each_other() -> None:
+    assert set(groups_in_order(build_defs())) == {spec["group"] for spec in _graph().values()}
 
 
 def test_every_asset_says_what_it_is_to_a_biologist_and_who_owns_it() -> None:

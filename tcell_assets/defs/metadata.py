@@ -102,9 +102,9 @@ def table_asset(asset: str, **arguments: Any) -> Callable[[Callable[..., Any]], 
     )
 
 
-def table_out(asset: str, group: str, owners: list[str]) -> dg.AssetOut:
+def table_out(asset: str, owners: list[str]) -> dg.AssetOut:
     """Return the output of a multi-asset that makes this table, optional so that it can be left out of a run."""
-    return dg.AssetOut(is_required=False, group_name=group, owners=owners, **table_arguments(asset))
+    return dg.AssetOut(is_required=False, owners=owners, **table_arguments(asset))
 
 
 def table_result(

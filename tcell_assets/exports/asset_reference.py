@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from itertools import groupby
 
 import dagster as dg
@@ -12,8 +13,6 @@ import dagster as dg
 from tcell_assets.lake.schema import Column
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import LATENT_COLUMNS
-
-GROUPS = ("ingest", "quality", "model", "scoring", "screen")
 
 # Pixels of the graph: one column of boxes a group, wide enough for the longest asset name.
 _BOX_WIDTH, _BOX_HEIGHT, _COLUMN_WIDTH, _ROW_HEIGHT, _MARGIN = 190, 30, 250, 44, 20
@@ -47,11 +46,26 @@ def documented_assets(definitions: dg.Definitions) -> list[DocumentedAsset]:
         )
         for key in graph.toposorted_asset_keys
     ]
-    return sorted(assets, key=lambda asset: _group_order(asset.group))
+    place = {group: number for number, group in enumerate(_groups_in_order(assets))}
+    return sorted(assets, key=lambda asset: place[asset.group])
 
 
-def _group_order(group: str) -> tuple[int, str]:
-    return (GROUPS.index(group) if group in GROUPS else len(GROUPS), group)
+def _groups_in_order(assets: Sequence[DocumentedAsset]) -> tuple[str, ...]:
+    """Every group after those whose assets it is made from.
+
+    Raises:
+        graphlib.CycleError: Two groups need each other.
+    """
+    group_of = {asset.name: asset.group for asset in assets}
+    needs: dict[str, set[str]] = {}
+    for asset in assets:
+        needs.setdefault(asset.group, set()).update(group_of[parent] for parent in asset.upstream)
+    return tuple(TopologicalSorter({group: of - {group} for group, of in needs.items()}).static_order())
+
+
+def groups_in_order(definitions: dg.Definitions) -> tuple[str, ...]:
+    """Return the groups of the UI in the order of the flow."""
+    return _groups_in_order(documented_assets(definitions))
 
 
 def asset_reference(definitions: dg.Definitions) -> str:
@@ -62,7 +76,7 @@ def asset_reference(definitions: dg.Definitions) -> str:
         "A batch asset has one table a screening batch (`storage/lake/<asset>/<batch>.parquet`), a screen asset one "
         "for all (`storage/lake/<asset>.parquet`). Columns are those the writer validates; `?` marks one that may be "
         "empty.\n",
-        f"![Asset graph, left to right: {', '.join(GROUPS)}](asset_graph.svg)\n",
+        f"![Asset graph, left to right: {', '.join(_groups_in_order(assets))}](asset_graph.svg)\n",
     ]
     for group, members in groupby(assets, key=lambda asset: asset.group):
         parts.append(f"## {group.capitalize()}\n")

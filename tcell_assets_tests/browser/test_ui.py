@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tcell_assets.exports.asset_reference import GROUPS
+from tcell_assets.definitions import build_defs
+from tcell_assets.exports.asset_reference import groups_in_order
 from tcell_assets_tests.browser.conftest import Watch, keep_picture
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def open_materialize_dialog(page: Page, address: str) -> None:
 
 def test_the_asset_graph_shows_every_group(page: Page, ui: str, watch: Watch) -> None:
     page.goto(f"{ui}/asset-groups")
-    for group in GROUPS:
+    for group in groups_in_order(build_defs()):
         page.get_by_text(group, exact=True).locator("visible=true").first.wait_for()
     keep_picture(page, "asset_graph")
     assert [url for url in watch.requests if not url.startswith((ui, "data:", "blob:"))] == []

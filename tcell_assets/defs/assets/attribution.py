@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from tcell_assets.defs.assets.model import MODEL
 from tcell_assets.defs.assets.model_input import load_fit, scoring_input
-from tcell_assets.defs.assets.scoring import SCORING
 from tcell_assets.defs.assets.screen import (
-    SCREEN,
     require_model,
     scored_with_one_model,
     stacked,
@@ -39,7 +36,7 @@ LARGEST_ERROR_SHARE = 0.05
 @dg.multi_asset(
     name="attribute_wells",
     outs={
-        asset: table_out(asset, SCORING, OWNERS)
+        asset: table_out(asset, OWNERS)
         for asset in ("integrated_gradients", "attributed_wells", "gene_attributions")
     },
     check_specs=[
@@ -127,7 +124,7 @@ def _training_dmso_mean(folder: Any) -> "pd.Series[float]":
     return reference.set_index("gene")["dmso_mean"]
 
 
-@table_asset("integrated_gradients_ranking", group_name=SCREEN, owners=OWNERS)
+@table_asset("integrated_gradients_ranking", owners=OWNERS)
 def integrated_gradients_ranking(
     context: dg.AssetExecutionContext, storage: Storage, integrated_gradients: Mapping[str, Frame]
 ) -> TableResult:
@@ -145,7 +142,7 @@ def integrated_gradients_ranking(
     )
 
 
-@table_asset("hit_drivers", group_name=SCREEN, owners=OWNERS)
+@table_asset("hit_drivers", owners=OWNERS)
 def hit_drivers(
     context: dg.AssetExecutionContext,
     config: Launchpad[DriverSettings],
@@ -187,7 +184,7 @@ def hit_drivers(
     )
 
 
-@table_asset("gene_set_enrichment", group_name=SCREEN, owners=OWNERS)
+@table_asset("gene_set_enrichment", owners=OWNERS)
 def gene_set_enrichment(
     config: Launchpad[EnrichmentSettings],
     gene_importance_ranking: Frame,
@@ -234,7 +231,6 @@ def gene_set_enrichment(
 
 @table_asset(
     "importance_stability",
-    group_name=MODEL,
     owners=OWNERS,
     deps=["ensemble_members", "expression_matrix", "count_matrix"],
     op_tags=GPU_OP_TAGS,

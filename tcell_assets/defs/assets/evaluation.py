@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from upath import UPath
 
-from tcell_assets.defs.assets.model import MODEL
 from tcell_assets.defs.assets.model_input import (
     evaluation_input,
     save_fit,
@@ -39,7 +38,7 @@ COVERAGE_TOLERANCE = 0.03
 @dg.multi_asset(
     name="evaluate_models",
     outs={
-        asset: table_out(asset, MODEL, OWNERS)
+        asset: table_out(asset, OWNERS)
         for asset in (
             "evaluation_predictions",
             "model_evaluation",
@@ -244,7 +243,6 @@ def _coverage_check(intervals: "pd.DataFrame", level: float) -> dg.AssetCheckRes
 
 @table_asset(
     "ensemble_members",
-    group_name=MODEL,
     owners=OWNERS,
     deps=["trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc"],
     op_tags=GPU_OP_TAGS,

@@ -26,7 +26,6 @@ from tcell_assets.landing.problems import LandingError, write_full_list
 from tcell_assets.system.files import StorageError
 from tcell_assets.targets import known_targets, names_of
 
-INGEST = "ingest"
 INGESTED = ("well_metadata", "count_matrix", "expression_matrix")
 # Dagster's own tag; only what a step returns can be given a `dg.DataVersion`.
 DATA_VERSION_TAG = "dagster/data_version"
@@ -36,7 +35,6 @@ plate_files = dg.AssetSpec(
     "plate_files",
     description="What lies in `data/<batch>/`, written by people and instruments, with its content hash.",
     partitions_def=screening_batches,
-    group_name=INGEST,
     kinds={"csv", "parquet"},
     tags=stage_tag(stages.INGEST),
     owners=OWNERS,
@@ -45,7 +43,7 @@ plate_files = dg.AssetSpec(
 
 @dg.multi_asset(
     name="ingest_batch",
-    outs={asset: table_out(asset, INGEST, OWNERS) for asset in INGESTED},
+    outs={asset: table_out(asset, OWNERS) for asset in INGESTED},
     deps=[plate_files],
     partitions_def=screening_batches,
     can_subset=True,

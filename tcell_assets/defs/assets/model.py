@@ -29,7 +29,6 @@ from tcell_assets.lake import stages
 from tcell_assets.science.model.settings import TrainingRequest
 from tcell_assets.targets import names_of
 
-MODEL = "model"
 HELD_OUT_ACCURACY = "held_out_accuracy"
 OWNERS = ["team:computational-biology"]
 
@@ -41,15 +40,12 @@ OWNERS = ["team:computational-biology"]
             dagster_type=dg.Nothing,
             description="The multi-task Transformer: weights, configuration, genes, scaler, split, versions and the "
             "content hash of each batch it was trained on, in `storage/models/<version>/`.",
-            group_name=MODEL,
             kinds={"pytorch"},
             tags=stage_tag(stages.TRAIN),
             owners=OWNERS,
             code_version="1",
         ),
-        "training_history": dg.AssetOut(
-            group_name=MODEL, owners=OWNERS, **table_arguments("training_history")
-        ),
+        "training_history": dg.AssetOut(owners=OWNERS, **table_arguments("training_history")),
     },
     check_specs=PROMOTION_CHECKS,
     deps=["well_metadata", "expression_matrix", "count_matrix", "well_qc"],

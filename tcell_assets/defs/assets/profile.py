@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from tcell_assets.defs.assets.screen import OWNERS, SCREEN, batches_to_sum_up, stacked
+from tcell_assets.defs.assets.screen import OWNERS, batches_to_sum_up, stacked
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
 from tcell_assets.defs.metadata import TableResult, preview, table_out, table_result
@@ -22,7 +22,7 @@ TABLES_OF_PROFILE = ("signatures", "metabolite_similarity", "pathway_activity", 
 
 @dg.multi_asset(
     name="profile_conditions",
-    outs={asset: table_out(asset, SCREEN, OWNERS) for asset in TABLES_OF_PROFILE},
+    outs={asset: table_out(asset, OWNERS) for asset in TABLES_OF_PROFILE},
 )
 def profile_conditions(
     context: dg.AssetExecutionContext,

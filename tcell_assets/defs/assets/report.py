@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 from upath import UPath
 
-from tcell_assets.defs.assets.screen import OWNERS, SCREEN
+from tcell_assets.defs.assets.screen import OWNERS
 from tcell_assets.defs.metadata import TableResult, served_link, stage_tag
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
@@ -43,7 +43,6 @@ def report_file(storage: Storage, batch: str | None = None) -> Path:
         "model_evaluation",
         "model_comparison",
     ],
-    group_name=SCREEN,
     owners=OWNERS,
     kinds={"html", "plotly"},
     tags=stage_tag(stages.SCREEN),
@@ -81,7 +80,6 @@ def screen_report(
         "gene_importance",
     ],
     partitions_def=screening_batches,
-    group_name="scoring",
     owners=OWNERS,
     kinds={"html", "plotly"},
     # 5 MB a batch, so it is made for those who ask for it.

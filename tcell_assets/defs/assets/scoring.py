@@ -19,7 +19,6 @@ from tcell_assets.science.model.settings import ScoringSettings
 from tcell_assets.science.screen.settings import DistanceSettings
 from tcell_assets.targets import known_with, names_of
 
-SCORING = "scoring"
 OWNERS = ["team:computational-biology"]
 
 SCORED_FROM = ("trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc")
@@ -30,7 +29,7 @@ UNCERTAINTY_FROM = ("ensemble_members", "prediction_intervals")
 @dg.multi_asset(
     name="score_wells",
     outs={
-        asset: table_out(asset, SCORING, OWNERS)
+        asset: table_out(asset, OWNERS)
         for asset in ("well_predictions", "latent_embeddings", "gene_importance")
     },
     check_specs=SCORING_CHECKS,
@@ -142,7 +141,6 @@ def score_wells(
     "dmso_distances",
     partitions_def=screening_batches,
     deps=["trained_model"],
-    group_name=SCORING,
     owners=OWNERS,
 )
 def dmso_distances(

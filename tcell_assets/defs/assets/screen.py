@@ -17,11 +17,10 @@ from tcell_assets.targets import known_targets, names_of
 if TYPE_CHECKING:
     import pandas as pd
 
-SCREEN = "screen"
 OWNERS = ["team:screening"]
 
 
-@table_asset("metabolite_scores", group_name=SCREEN, owners=OWNERS, output_required=False)
+@table_asset("metabolite_scores", owners=OWNERS, output_required=False)
 def metabolite_scores(
     context: dg.AssetExecutionContext,
     storage: Storage,
@@ -69,7 +68,7 @@ def metabolite_scores(
     )
 
 
-@table_asset("gene_importance_ranking", group_name=SCREEN, owners=OWNERS, output_required=False)
+@table_asset("gene_importance_ranking", owners=OWNERS, output_required=False)
 def gene_importance_ranking(
     context: dg.AssetExecutionContext, storage: Storage, gene_importance: Mapping[str, Frame]
 ) -> Iterator[TableResult]:

@@ -8,7 +8,6 @@ import dagster as dg
 
 from tcell_assets.defs.assets.screen import (
     OWNERS,
-    SCREEN,
     batches_to_sum_up,
     is_left_out,
     reason_without_model,
@@ -41,7 +40,6 @@ HITS_CHECK = "replicates_can_be_compared"
 
 @table_asset(
     "hit_calls",
-    group_name=SCREEN,
     owners=OWNERS,
     check_specs=[
         dg.AssetCheckSpec(
@@ -165,7 +163,7 @@ def _hits_in_both(hits: "pd.DataFrame") -> int:
 
 @dg.multi_asset(
     name="fit_latent_map",
-    outs={asset: table_out(asset, SCREEN, OWNERS) for asset in ("latent_map_axes", "latent_map_reference")},
+    outs={asset: table_out(asset, OWNERS) for asset in ("latent_map_axes", "latent_map_reference")},
 )
 def fit_latent_map(
     context: dg.AssetExecutionContext,
@@ -207,7 +205,7 @@ def fit_latent_map(
         )
 
 
-@table_asset("expression_map", group_name=SCREEN, owners=OWNERS)
+@table_asset("expression_map", owners=OWNERS)
 def expression_map(
     context: dg.AssetExecutionContext,
     storage: Storage,
@@ -243,7 +241,7 @@ def expression_map(
     )
 
 
-@table_asset("latent_map", group_name=SCREEN, owners=OWNERS, output_required=False)
+@table_asset("latent_map", owners=OWNERS, output_required=False)
 def latent_map(
     context: dg.AssetExecutionContext,
     storage: Storage,
@@ -303,7 +301,7 @@ def latent_map(
     )
 
 
-@table_asset("phenotype_correlation", group_name=SCREEN, owners=OWNERS, output_required=False)
+@table_asset("phenotype_correlation", owners=OWNERS, output_required=False)
 def phenotype_correlation(
     context: dg.AssetExecutionContext,
     config: Launchpad[CorrelationSettings],
