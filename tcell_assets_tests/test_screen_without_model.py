@@ -105,7 +105,7 @@ def test_the_screen_is_exported_with_its_expression_and_hits(screened: Platform)
     data = annotated_screen(screened.storage.lake(), screened.storage.models())
     assert data.shape == (192, 48)
     assert "hit_class" in data.obs
-    assert data.obsm["X_pca"].shape == (192, 2)
+    assert data.obsm["X_pca"].shape == (192, 47)
     assert np.isfinite(data.X).all()
 
 

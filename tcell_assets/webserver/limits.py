@@ -65,6 +65,12 @@ class LimitedProtocol(H11Protocol):
         super().data_received(data)
         self._look()
 
+    def on_response_complete(self) -> None:
+        """See whether the next request has begun: one that came in with the last has no more time than another."""
+        super().on_response_complete()
+        if self.conn.trailing_data[0]:
+            self._look()
+
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection over to the WebSocket, whose time is its own."""
         self._stop_clock()
