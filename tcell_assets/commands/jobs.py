@@ -18,7 +18,13 @@ from tcell_assets.science.model.settings import (
     StabilitySettings,
     TrainingRequest,
 )
-from tcell_assets.science.plates.settings import AdjustmentSettings, PositionThresholds, WellQualityThresholds
+from tcell_assets.science.plates.settings import (
+    AdjustmentSettings,
+    DesignThresholds,
+    PositionThresholds,
+    QualityThresholds,
+    SwapThresholds,
+)
 from tcell_assets.science.screen.settings import (
     CorrelationSettings,
     DistanceSettings,
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
     "ingest",
     cls=SettingsCommand,
     steps={
-        "check_quality": WellQualityThresholds,
+        "check_quality": QualityThresholds,
         "position_audit": PositionThresholds,
         "adjusted_expression": AdjustmentSettings,
     },
@@ -125,6 +131,8 @@ def renew_expression(platform: Platform) -> list[str]:
         "fit_latent_map": LatentMapSettings,
         "phenotype_correlation": CorrelationSettings,
         "screen_position_audit": PositionThresholds,
+        "design_audit": DesignThresholds,
+        "plate_similarity": SwapThresholds,
         "profile_conditions": ProfileSettings,
     },
     epilog="Example:\n\n  tcell screen --set replicate_unit=plate --set hit_calls.level=0.05",

@@ -20,7 +20,13 @@ from tcell_assets.defs.metadata import (
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.copies import COPIES, copies_of, sentences
-from tcell_assets.science.plates.settings import AdjustmentSettings, PositionThresholds, WellQualityThresholds
+from tcell_assets.science.plates.settings import (
+    AdjustmentSettings,
+    DesignThresholds,
+    PositionThresholds,
+    QualityThresholds,
+    SwapThresholds,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +63,7 @@ POSITION_CHECK = "position_explains_little"
 )
 def check_quality(
     context: dg.AssetExecutionContext,
-    config: Launchpad[WellQualityThresholds],
+    config: Launchpad[QualityThresholds],
     storage: Storage,
     well_metadata: Frame,
     expression_matrix: Frame,
@@ -75,7 +81,7 @@ def check_quality(
     vst = expression_matrix.set_index("well_id")
     wells = well_qc(well_metadata, vst, counts, genes, config.settings())
     positive = set(well_metadata.loc[well_metadata["sample_type"] == "positive_control", "metabolite"])
-    plates = plate_qc(well_metadata, wells, positive_controls=positive)
+    plates = plate_qc(well_metadata, wells, positive_controls=positive, thresholds=config.settings())
     by_well = wells.set_index("well_id")
     shown = by_well["total_umi"] if counts is not None else by_well["rle_iqr"]
     what, unit = ("UMI a well", "UMI") if counts is not None else ("spread of relative expression", "log2")
@@ -219,7 +225,7 @@ def adjusted_expression(
         )
     ],
 )
-def design_audit(well_metadata: Mapping[str, Frame]) -> TableResult:
+def design_audit(config: Launchpad[DesignThresholds], well_metadata: Mapping[str, Frame]) -> TableResult:
     """What the screen's layout allows to be concluded."""
     import json
 
@@ -229,7 +235,7 @@ def design_audit(well_metadata: Mapping[str, Frame]) -> TableResult:
     from tcell_assets.science.plates.design_audit import audit_design
 
     wells: pd.DataFrame = pd.concat(well_metadata.values(), ignore_index=True)
-    audit = audit_design(wells, *scores_and_labels(audited_targets(wells)))
+    audit = audit_design(wells, *scores_and_labels(audited_targets(wells)), thresholds=config.settings())
     values = audit.to_dict()
     findings = values.pop("findings")
     rows = [(name, json.dumps(value)) for name, value in values.items()]
@@ -266,7 +272,10 @@ def design_audit(well_metadata: Mapping[str, Frame]) -> TableResult:
     deps=["expression_matrix"],
 )
 def plate_similarity(
-    storage: Storage, well_metadata: Mapping[str, Frame], well_qc: Mapping[str, Frame]
+    config: Launchpad[SwapThresholds],
+    storage: Storage,
+    well_metadata: Mapping[str, Frame],
+    well_qc: Mapping[str, Frame],
 ) -> TableResult:
     """Correlation of every pair of plate maps; plates that resemble the other batch may have been swapped.
 
@@ -290,8 +299,8 @@ def plate_similarity(
     maps = scores if scores.shape[1] else audited_depth(quality)
     if not maps.shape[1]:
         maps = audited_expression(usable_expression(storage, well_metadata, quality))
-    similarity = compare_plates(maps, wells)
-    swaps = suspected_swaps(similarity)
+    similarity = compare_plates(maps, wells, config.settings())
+    swaps = suspected_swaps(similarity, config.settings())
     pairs = {frozenset(swap.plates) for swap in swaps}
     suspected = [
         frozenset(pair) in pairs for pair in zip(similarity["plate_a"], similarity["plate_b"], strict=True)

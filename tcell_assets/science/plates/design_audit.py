@@ -10,30 +10,10 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.science.conditions import conditions, is_empty, is_treated
+from tcell_assets.science.plates.settings import DesignThresholds
 from tcell_assets.science.well_join import rows_for_wells, some_names
 
 DesignVerdict = Literal["ok", "watch"]
-
-
-@dataclass(frozen=True)
-class DesignThresholds:
-    """When a layout is to be watched.
-
-    Attributes:
-        same_position_share: share of replicate pairs at one well position above which replicates cannot tell the
-            metabolite from the position; randomised plates reach about 1/96.
-        dmso_edge_share: share of DMSO wells on edges above which the controls see another plate than the metabolites;
-            a 96-well plate has 0.375 of its wells there.
-        fewest_dmso_columns: fewer columns with DMSO than this see too little of the plate.
-        fewest_dmso_per_batch: fewer DMSO wells leave a batch without a centre.
-        fewest_replicates: fewer replicates make a metabolite's result inconclusive.
-    """
-
-    same_position_share: float = 0.5
-    dmso_edge_share: float = 0.6
-    fewest_dmso_columns: int = 3
-    fewest_dmso_per_batch: int = 3
-    fewest_replicates: int = 2
 
 
 @dataclass(frozen=True)

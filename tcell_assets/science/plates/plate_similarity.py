@@ -9,32 +9,10 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.science.conditions import conditions, is_treated
+from tcell_assets.science.plates.settings import SwapThresholds
 from tcell_assets.science.well_join import rows_for_wells
 
 PAIR_COLUMNS = ("plate_a", "plate_b", "batch_a", "batch_b", "n_wells", "correlation", "same_treatment")
-
-
-@dataclass(frozen=True)
-class SwapThresholds:
-    """When two plates are a suspected swap.
-
-    Attributes:
-        margin: each plate's median correlation must be this much higher to the other's batch than to its own.
-        margin_apart: the same where each suspect is nearer to every plate of the other's batch than to any of its own.
-        minimum_correlation: each plate's median correlation to the other's batch must reach this; where plate maps
-            share no pattern, correlations cannot tell batches apart.
-        fewest_plates: a batch with fewer plates is not judged: of two plates, none tells which one is foreign.
-        same_treatment: plates that share more than this part of their treatments, well by well, are not compared:
-            they resemble each other whatever batch they are from.
-        fewest_common_wells: two maps are compared over at least this many common positions.
-    """
-
-    margin: float = 0.15
-    margin_apart: float = 0.04
-    minimum_correlation: float = 0.3
-    fewest_plates: int = 3
-    same_treatment: float = 0.5
-    fewest_common_wells: int = 10
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy import sparse
 from tcell_assets.science.conditions import is_empty
 from tcell_assets.science.counts.variance_stabilization import Counts
 from tcell_assets.science.plates.position import edge_effect, morans_i_by_plate
-from tcell_assets.science.plates.settings import WellQualityThresholds
+from tcell_assets.science.plates.settings import PlateQualityThresholds, WellQualityThresholds
 from tcell_assets.science.well_join import rows_for_wells, some_names
 
 MITOCHONDRIAL_PATTERN = r"(?i)^MT-"
@@ -37,31 +36,6 @@ WELL_QC_COLUMNS = (
 
 FEWEST_DMSO_FOR_A_PROFILE = 3
 """With fewer DMSO wells on a plate, correlation to them is the correlation to one or two wells' noise."""
-
-
-@dataclass(frozen=True)
-class PlateQualityThresholds:
-    """When a plate is flagged.
-
-    Attributes:
-        maximum_failed_share: share of failed wells above which a plate fails.
-        fewest_dmso: fewer passing DMSO wells fail the plate's own DMSO centre (`watch`).
-        minimum_umi_share: median UMI as a share of the batch's median plate, below which a plate fails.
-        watch_morans_i: Moran's I of ln UMI beyond which, on either side (at p < 0.01), a plate is to be watched.
-        watch_edge_effect: edge effect of ln UMI in standard deviations beyond which (at p < 0.01) it is to be watched.
-        fewest_controls: Z′ and SSMD need at least this many wells of each control.
-        permutations: permutations behind Moran's p.
-        seed: their seed.
-    """
-
-    maximum_failed_share: float = 0.3
-    fewest_dmso: int = 3
-    minimum_umi_share: float = 0.2
-    watch_morans_i: float = 0.2
-    watch_edge_effect: float = 0.5
-    fewest_controls: int = 3
-    permutations: int = 999
-    seed: int = 614
 
 
 def well_qc(
@@ -368,9 +342,10 @@ def _plate_flag(
     fails, watches = [], []
     if plate["n_failed"] > thresholds.maximum_failed_share * plate["n_wells"]:
         fails.append(f"{plate['n_failed']} of {plate['n_wells']} wells fail")
-    if plate["median_umi"] < thresholds.minimum_umi_share * typical_umi:
+    if plate["median_umi"] < thresholds.minimum_plate_umi_share * typical_umi:
         fails.append(
-            f"median {plate['median_umi']:.0f} UMI, less than {thresholds.minimum_umi_share:.0%} of the batch's plates"
+            f"median {plate['median_umi']:.0f} UMI, less than {thresholds.minimum_plate_umi_share:.0%} of the batch's "
+            "plates"
         )
     if plate["n_dmso"] < thresholds.fewest_dmso:
         watches.append(f"{plate['n_dmso']} passing DMSO wells, too few for a centre of its own")
