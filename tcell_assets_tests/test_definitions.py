@@ -97,15 +97,18 @@ def test_loading_the_definitions_imports_no_heavy_library() -> None:
     assert result.stdout.strip() == "[]"
 
 
-def test_the_definitions_load_almost_as_fast_as_dagster_itself() -> None:
-    """CPU seconds, the best of three interleaved runs: 1.09 × where it was measured, 1.5 × is the promise."""
+def test_the_definitions_load_almost_as_fast_as_dagster_itself(tmp_path: Path) -> None:
+    """CPU seconds, the best of three interleaved runs after one that compiles: 1.5 × is the promise."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**kept, "PYTHONPYCACHEPREFIX": str(tmp_path)}
 
     def seconds(program: str) -> float:
         before = os.times()
-        subprocess.run([sys.executable, "-c", program], check=True)
+        subprocess.run([sys.executable, "-c", program], check=True, env=environment)
         after = os.times()
         return after.children_user + after.children_system - before.children_user - before.children_system
 
+    seconds("import tcell_assets.definitions")
     bare, ours = [], []
     for _ in range(3):
         bare.append(seconds("import dagster"))

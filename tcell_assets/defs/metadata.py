@@ -95,16 +95,27 @@ def table_arguments(asset: str) -> dict[str, Any]:
     }
 
 
+def group_of(module: str) -> str:
+    """Return the group in the UI of the assets of a module: the name of its file."""
+    return module.rpartition(".")[2]
+
+
 def table_asset(asset: str, **arguments: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Return the decorator of an asset that makes this table; `arguments` are more of those of `dg.asset`."""
-    return cast(
-        "Callable[[Callable[..., Any]], dg.AssetsDefinition]", dg.asset(**table_arguments(asset), **arguments)
+
+    def decorated(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        group = group_of(function.__module__)
+        decorator = dg.asset(group_name=group, **table_arguments(asset), **arguments)
+        return cast("Callable[[Callable[..., Any]], dg.AssetsDefinition]", decorator)(function)
+
+    return decorated
+
+
+def table_out(asset: str, module: str, owners: list[str]) -> dg.AssetOut:
+    """Return the output of a module's multi-asset that makes this table, optional so that a run can leave it out."""
+    return dg.AssetOut(
+        is_required=False, group_name=group_of(module), owners=owners, **table_arguments(asset)
     )
-
-
-def table_out(asset: str, owners: list[str]) -> dg.AssetOut:
-    """Return the output of a multi-asset that makes this table, optional so that it can be left out of a run."""
-    return dg.AssetOut(is_required=False, owners=owners, **table_arguments(asset))
 
 
 def table_result(

@@ -13,13 +13,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
-
-from upath import UPath
+from typing import TYPE_CHECKING, Literal
 
 from tcell_assets.lake.store import Lake
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.system.files import StorageError, is_local, storage_errors, write_atomically
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 ARCHIVE = "archive"
 _NOTE = "forgotten.json"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from upath import UPath
+from typing import TYPE_CHECKING
 
 from tcell_assets.system.files import StorageError, is_local, storage_errors, write_atomically
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 MARKER = ".tcell_storage"
 # In DAGSTER_HOME: the storage folders this installation has used, one a line.
@@ -21,6 +23,8 @@ def require_known_storage(root: UPath, dagster_home: Path) -> None:
     Raises:
         StorageError: The folder was used before, and what lies there now is not it; or it cannot be written to.
     """
+    from upath import UPath
+
     if not is_local(root):
         return
     folder = Path(root.path)

@@ -13,9 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from upath import UPath
+from typing import TYPE_CHECKING, Any
 
 from tcell_assets.system.files import (
     StorageError,
@@ -26,6 +24,9 @@ from tcell_assets.system.files import (
     temporary_beside,
     write_atomically,
 )
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 MANIFEST = "manifest.json"
 FIT_FILE = "variance_stabilization.json"
@@ -152,6 +153,8 @@ class ModelRegistry:
         with storage_errors(local, "the model could not be saved"):
             try:
                 local.parent.mkdir(parents=True, exist_ok=True)
+                from upath import UPath
+
                 save(UPath(temporary))
                 synchronise_folder(temporary)
                 _take_name(temporary, local)

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from upath import UPath
-
 from tcell_assets.lake.reads import ABSENT, ReadLog
 from tcell_assets.lake.schema import SchemaError
 from tcell_assets.lake.tables import TABLES
@@ -22,6 +20,7 @@ from tcell_assets.targets import known_targets
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from upath import UPath
 
 # Detail of `well_metadata`: the hash of what training reads of it.
 TRAINING_HASH = "training_hash"

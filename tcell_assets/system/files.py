@@ -13,11 +13,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
-
-from upath import UPath
+from typing import IO, TYPE_CHECKING
 
 from tcell_assets.system.processes import is_alive
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 _TEMPORARY = re.compile(r"^\..+\.(?P<process>\d+)-[0-9a-f]{8}\.writing$")
 # A folder cannot be flushed on some network and FUSE file systems; their rename is as durable as they make it.

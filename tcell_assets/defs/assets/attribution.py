@@ -36,7 +36,7 @@ LARGEST_ERROR_SHARE = 0.05
 @dg.multi_asset(
     name="attribute_wells",
     outs={
-        asset: table_out(asset, OWNERS)
+        asset: table_out(asset, __name__, OWNERS)
         for asset in ("integrated_gradients", "attributed_wells", "gene_attributions")
     },
     check_specs=[

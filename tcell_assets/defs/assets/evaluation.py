@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from upath import UPath
 
 from tcell_assets.defs.assets.model_input import (
     evaluation_input,
@@ -24,6 +23,7 @@ from tcell_assets.targets import Target, known_targets, known_with, labels, name
 
 if TYPE_CHECKING:
     import pandas as pd
+    from upath import UPath
 
     from tcell_assets.lake.models import ModelRegistry
     from tcell_assets.science.evaluation.settings import Scheme
@@ -38,7 +38,7 @@ COVERAGE_TOLERANCE = 0.03
 @dg.multi_asset(
     name="evaluate_models",
     outs={
-        asset: table_out(asset, OWNERS)
+        asset: table_out(asset, __name__, OWNERS)
         for asset in (
             "evaluation_predictions",
             "model_evaluation",
@@ -279,7 +279,7 @@ def ensemble_members(
 
         reference = training_reference(data, member)
 
-        def save(folder: UPath, member: Any = member, fit: Any = fit, reference: Any = reference) -> None:
+        def save(folder: "UPath", member: Any = member, fit: Any = fit, reference: Any = reference) -> None:
             save_reference(reference, folder)
             if fit is not None:
                 save_fit(fit, folder)

@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import dagster as dg
 
-from tcell_assets.defs.metadata import TableResult, bullet_list, preview, stage_tag, table_out, table_result
+from tcell_assets.defs.metadata import (
+    TableResult,
+    bullet_list,
+    group_of,
+    preview,
+    stage_tag,
+    table_out,
+    table_result,
+)
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
 from tcell_assets.lake import stages
@@ -35,6 +43,7 @@ plate_files = dg.AssetSpec(
     "plate_files",
     description="What lies in `data/<batch>/`, written by people and instruments, with its content hash.",
     partitions_def=screening_batches,
+    group_name=group_of(__name__),
     kinds={"csv", "parquet"},
     tags=stage_tag(stages.INGEST),
     owners=OWNERS,
@@ -43,7 +52,7 @@ plate_files = dg.AssetSpec(
 
 @dg.multi_asset(
     name="ingest_batch",
-    outs={asset: table_out(asset, OWNERS) for asset in INGESTED},
+    outs={asset: table_out(asset, __name__, OWNERS) for asset in INGESTED},
     deps=[plate_files],
     partitions_def=screening_batches,
     can_subset=True,

@@ -1,10 +1,9 @@
 """Trains the model on every batch that has targets, and keeps it with all that is needed to use it again."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from upath import UPath
 
 from tcell_assets.defs.assets.model_input import save_fit, training_input, training_reference
 from tcell_assets.defs.checks import (
@@ -16,6 +15,7 @@ from tcell_assets.defs.checks import (
 from tcell_assets.defs.launchpad import Launchpad
 from tcell_assets.defs.metadata import (
     TableResult,
+    group_of,
     picture,
     preview,
     sparkline,
@@ -29,6 +29,9 @@ from tcell_assets.lake import stages
 from tcell_assets.science.model.settings import TrainingRequest
 from tcell_assets.targets import names_of
 
+if TYPE_CHECKING:
+    from upath import UPath
+
 HELD_OUT_ACCURACY = "held_out_accuracy"
 OWNERS = ["team:computational-biology"]
 
@@ -37,6 +40,7 @@ OWNERS = ["team:computational-biology"]
     name="train_model",
     outs={
         "trained_model": dg.AssetOut(
+            group_name=group_of(__name__),
             dagster_type=dg.Nothing,
             description="The multi-task Transformer: weights, configuration, genes, scaler, split, versions and the "
             "content hash of each batch it was trained on, in `storage/models/<version>/`.",
@@ -45,7 +49,9 @@ OWNERS = ["team:computational-biology"]
             owners=OWNERS,
             code_version="1",
         ),
-        "training_history": dg.AssetOut(owners=OWNERS, **table_arguments("training_history")),
+        "training_history": dg.AssetOut(
+            group_name=group_of(__name__), owners=OWNERS, **table_arguments("training_history")
+        ),
     },
     check_specs=PROMOTION_CHECKS,
     deps=["well_metadata", "expression_matrix", "count_matrix", "well_qc"],
@@ -89,7 +95,7 @@ def train_model(
         )
     reference = training_reference(data, model)
 
-    def save(folder: UPath) -> None:
+    def save(folder: "UPath") -> None:
         save_reference(reference, folder)
         if fit is not None:
             save_fit(fit, folder)

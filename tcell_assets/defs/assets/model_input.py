@@ -4,8 +4,6 @@ import json
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from upath import UPath
-
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.models import FIT_FILE
 from tcell_assets.lake.staleness import STABILIZATION, VALUE_KIND
@@ -15,6 +13,7 @@ from tcell_assets.targets import ACTIVATION_LABEL, Target
 
 if TYPE_CHECKING:
     import pandas as pd
+    from upath import UPath
 
     from tcell_assets.landing.counts import CountMatrix
     from tcell_assets.science.counts.variance_stabilization import VarianceStabilization
@@ -27,14 +26,14 @@ if TYPE_CHECKING:
 MODELLED_GENES = 2541
 
 
-def save_fit(fit: "VarianceStabilization", folder: UPath) -> None:
+def save_fit(fit: "VarianceStabilization", folder: "UPath") -> None:
     """Keep a fit beside the model that was trained on its values."""
     content = json.dumps({**fit.to_dict(), "fit_hash": fit.fit_hash()}, indent=1).encode()
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / FIT_FILE, content)
 
 
-def load_fit(folder: UPath) -> "VarianceStabilization | None":
+def load_fit(folder: "UPath") -> "VarianceStabilization | None":
     """Return the fit beside a model, or None for a model that was trained on landed VST.
 
     Raises:

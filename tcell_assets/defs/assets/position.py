@@ -16,7 +16,15 @@ from tcell_assets.defs.assets.quality import (
 )
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import TableResult, picture, preview, stage_tag, table_asset, table_result
+from tcell_assets.defs.metadata import (
+    TableResult,
+    group_of,
+    picture,
+    preview,
+    stage_tag,
+    table_asset,
+    table_result,
+)
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake import stages
@@ -48,6 +56,7 @@ def adjusted_embeddings(
 
 
 @dg.asset(
+    group_name=group_of(__name__),
     partitions_def=screening_batches,
     owners=OWNERS,
     kinds={"matplotlib"},

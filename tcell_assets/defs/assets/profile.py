@@ -22,7 +22,7 @@ TABLES_OF_PROFILE = ("signatures", "metabolite_similarity", "pathway_activity", 
 
 @dg.multi_asset(
     name="profile_conditions",
-    outs={asset: table_out(asset, OWNERS) for asset in TABLES_OF_PROFILE},
+    outs={asset: table_out(asset, __name__, OWNERS) for asset in TABLES_OF_PROFILE},
 )
 def profile_conditions(
     context: dg.AssetExecutionContext,

@@ -41,7 +41,7 @@ POSITION_CHECK = "position_explains_little"
 
 @dg.multi_asset(
     name="check_quality",
-    outs={asset: table_out(asset, OWNERS) for asset in ("well_qc", "plate_qc")},
+    outs={asset: table_out(asset, __name__, OWNERS) for asset in ("well_qc", "plate_qc")},
     deps=["count_matrix"],
     check_specs=[
         batch_check(

@@ -5,10 +5,9 @@ import time
 from pathlib import Path
 
 import dagster as dg
-from upath import UPath
 
 from tcell_assets.defs.assets.screen import OWNERS
-from tcell_assets.defs.metadata import TableResult, served_link, stage_tag
+from tcell_assets.defs.metadata import TableResult, group_of, served_link, stage_tag
 from tcell_assets.defs.partitions import screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
 from tcell_assets.defs.runs import last_failures
@@ -27,6 +26,7 @@ def report_file(storage: Storage, batch: str | None = None) -> Path:
 
 
 @dg.asset(
+    group_name=group_of(__name__),
     deps=[
         "well_metadata",
         "well_qc",
@@ -68,6 +68,7 @@ def screen_report(
 
 
 @dg.asset(
+    group_name=group_of(__name__),
     deps=[
         "well_metadata",
         "well_qc",
@@ -98,6 +99,8 @@ def batch_report(context: dg.AssetExecutionContext, storage: Storage) -> TableRe
 
 def _written(storage: Storage, content: bytes, batch: str | None = None) -> TableResult:
     file = report_file(storage, batch)
+    from upath import UPath
+
     write_atomically(UPath(file), content)
     address = file.relative_to(storage.local_folder(REPORTS)).as_posix()
     return dg.MaterializeResult(

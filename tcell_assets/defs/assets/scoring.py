@@ -29,7 +29,7 @@ UNCERTAINTY_FROM = ("ensemble_members", "prediction_intervals")
 @dg.multi_asset(
     name="score_wells",
     outs={
-        asset: table_out(asset, OWNERS)
+        asset: table_out(asset, __name__, OWNERS)
         for asset in ("well_predictions", "latent_embeddings", "gene_importance")
     },
     check_specs=SCORING_CHECKS,

@@ -163,7 +163,7 @@ def _hits_in_both(hits: "pd.DataFrame") -> int:
 
 @dg.multi_asset(
     name="fit_latent_map",
-    outs={asset: table_out(asset, OWNERS) for asset in ("latent_map_axes", "latent_map_reference")},
+    outs={asset: table_out(asset, __name__, OWNERS) for asset in ("latent_map_axes", "latent_map_reference")},
 )
 def fit_latent_map(
     context: dg.AssetExecutionContext,
