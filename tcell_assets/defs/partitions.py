@@ -8,6 +8,8 @@ import dagster as dg
 
 # Dagster's own tag of a run with a partition.
 PARTITION_TAG = "dagster/partition"
+# Of a run with several.
+RANGE_TAG = "dagster/asset_partition_range_start"
 SCREENING_BATCHES = "screening_batches"
 screening_batches = dg.DynamicPartitionsDefinition(name=SCREENING_BATCHES)
 

@@ -10,14 +10,15 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import Field
 
-from tcell_assets.defs.partitions import PARTITION_TAG
+from tcell_assets.defs.partitions import PARTITION_TAG, RANGE_TAG
 from tcell_assets.defs.reading import reads_now
 from tcell_assets.lake.archive import require_present
 from tcell_assets.lake.marker import require_known_storage
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.reads import ReadLog
-from tcell_assets.lake.stages import EXPLAIN, SCREEN
+from tcell_assets.lake.stages import ATTRIBUTE, EXPLAIN, INGEST, REPORT, SCORE, SCREEN
 from tcell_assets.lake.store import Lake
+from tcell_assets.lake.tables import TABLES
 from tcell_assets.system.files import is_local, locked, sweep_temporary_files, write_atomically
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tcell_assets.science.model.training import TrainingData, TrainingSettings
 
 GPU_POOL = "gpu"
+JOBS_OF_A_BATCH = (*(stage.name for stage in (INGEST, SCORE, ATTRIBUTE, REPORT)), "ingest_and_score")
 # What runs that sum up the screen hold; no batch has a name that begins with a dot.
 SCREEN_LOCK = ".screen"
 # What the platform itself writes below the storage root; history and logs beside them are Dagster's.
@@ -55,6 +57,28 @@ class LandingZone(dg.ConfigurableResource[Any]):
     def batch_folder(self, batch: str) -> Path:
         """Return the folder of one batch."""
         return Path(self.folder) / batch
+
+
+class NoBatchError(ValueError):
+    """A run was launched without the batch it works on."""
+
+
+def require_batch(run: dg.DagsterRun) -> None:
+    """Refuse a run of tables of a batch that was launched for no batch; Dagster names neither cause nor next step.
+
+    Raises:
+        NoBatchError: Its partition is missing.
+    """
+    if {PARTITION_TAG, RANGE_TAG} & set(run.tags):
+        return
+    of_batches = {asset for asset, table in TABLES.items() if table.partitioned}
+    selected = {key.to_user_string() for key in run.asset_selection or ()}
+    if selected & of_batches or (not selected and run.job_name in JOBS_OF_A_BATCH):
+        what = run.job_name if run.job_name in JOBS_OF_A_BATCH else "this run"
+        raise NoBatchError(
+            f"{what} works on one batch and was launched for none; choose the batch as its partition in the Launchpad, "
+            "or name it in the shell, as in tcell ingest tc1"
+        )
 
 
 def path_of(root: str) -> "UPath":
@@ -90,8 +114,11 @@ class Storage(dg.ConfigurableResource[Any]):
 
         Raises:
             ForgottenBatchError: The batch was forgotten, and nothing is made of it.
+            NoBatchError: The run makes tables of a batch and was launched for none.
         """
         run = context.run
+        if run is not None:
+            require_batch(run)
         batch = run.tags.get(PARTITION_TAG) if run is not None else None
         sums_up = run is not None and batch is None and run.job_name in (SCREEN.name, EXPLAIN.name)
         if sums_up:
