@@ -19,22 +19,21 @@ from tcell_assets.science.counts.variance_stabilization import (
     transform,
 )
 from tcell_assets.science.plates.plate_geometry import PLATE_SHAPES, is_edge, row_letter, row_number
+from tcell_assets.science.simulation.simulated_measurement import (
+    draw_counts,
+    simulated_counts,
+    simulated_scores,
+)
 from tcell_assets.science.simulation.simulation_names import gene_programmes, metabolite_names
 
 PresetName = Literal["clean", "null", "confounded", "plate_swap", "dead_wells", "sparse"]
 
-COUNT_DISPERSION = (0.05, 0.5)
-"""a0 and a1 of the simulated counts' dispersion: a replicate variation of 22 % at high expression."""
 
 DMSO_SHARE = 20 / 384
 """Share of DMSO wells where no number is given: the published screen's 20 of a batch's 384 wells."""
 
 DEAD_SHARE = 0.04
-ACTIVATED_SHARE = 0.63
-"""Share of activated wells in the published screen (484 of 768)."""
 
-PSEUDOTIME_LIMIT = 1.4
-"""Pseudotime saturates at this many standard deviations on either side, as the published one does at ±1.34."""
 
 STRONG_EFFECT = 3.0
 """An effect at least this large counts as strong in the truth table."""
@@ -187,14 +186,14 @@ def simulate_screen(settings: SimulationSettings) -> SimulatedScreen:
     wells = _layout(settings, preset, generator)
     well_truth = _well_truth(wells, metabolite_truth, settings, preset, generator)
     effects = _metabolite_gene_effects(metabolite_truth, settings.n_genes, generator)
-    counts = _counts(wells, well_truth, metabolite_truth, gene_truth, base, effects, generator)
+    counts = simulated_counts(wells, well_truth, metabolite_truth, gene_truth, base, effects, generator)
     if preset.has_swap:
         counts, well_truth = _swap_two_plates(counts, wells, well_truth, generator)
     genes = list(gene_truth["gene"])
     well_ids = list(wells["well_id"])
     fit = fit_variance_stabilization(counts, genes, well_ids, KEEP_ALL_GENES)
     vst = transform(counts, genes, well_ids, fit)
-    scores = _scores(vst, counts, gene_truth, generator)
+    scores = simulated_scores(vst, counts, gene_truth, generator)
     return SimulatedScreen(
         settings=settings,
         counts=counts,
@@ -235,7 +234,7 @@ def simulate_expression_for(wells: pd.DataFrame, n_genes: int = 2541, seed: int 
         + 2.0 * targets["cytotrace"].to_numpy()[:, None] * in_programme["proliferation"].to_numpy()
     )
     depth = 25_000.0 * generator.lognormal(0.0, 0.3, len(wells))
-    counts = _draw_counts(log2_mean, depth, base, generator)
+    counts = draw_counts(log2_mean, depth, base, generator)
     genes, well_ids = list(gene_truth["gene"]), list(wells["well_id"])
     return transform(
         counts, genes, well_ids, fit_variance_stabilization(counts, genes, well_ids, KEEP_ALL_GENES)
@@ -430,58 +429,6 @@ def _metabolite_gene_effects(
     }
 
 
-def _counts(
-    wells: pd.DataFrame,
-    well_truth: pd.DataFrame,
-    metabolite_truth: pd.DataFrame,
-    gene_truth: pd.DataFrame,
-    base: np.ndarray,
-    effects: dict[str, np.ndarray],
-    generator: np.random.Generator,
-) -> sparse.csr_matrix:
-    """Gamma–Poisson counts, one plate at a time so that a large screen is never dense as a whole."""
-    n_genes = len(base)
-    weight = gene_truth["weight"].to_numpy()
-    programme = gene_truth["programme"].to_numpy()
-    activation_weight = weight * gene_truth["is_driver"].to_numpy()
-    other = metabolite_truth[metabolite_truth["effect_class"] == "other"]
-    other_programmes = ("interferon", "stress", "sterol")
-    programme_of = {name: other_programmes[number % 3] for number, name in enumerate(other["metabolite"])}
-    strength_of = dict(zip(other["metabolite"], other["effect_strength"], strict=True))
-    batch_shift = {batch: generator.normal(0.0, 0.15, n_genes) for batch in wells["batch"].unique()}
-    plates = []
-    for (batch, _), on_plate in wells.groupby(["batch", "plate"], sort=False):
-        truth = well_truth.loc[on_plate.index]
-        log2_mean = base + batch_shift[batch] + generator.normal(0.0, 0.05, n_genes)
-        log2_mean = log2_mean + truth["activation"].to_numpy()[:, None] * activation_weight
-        for name in ("proliferation", *other_programmes):
-            level = generator.normal(0.0, 0.5, len(on_plate))
-            level += [
-                strength_of[metabolite] if programme_of.get(metabolite) == name else 0.0
-                for metabolite in on_plate["metabolite"]
-            ]
-            log2_mean += level[:, None] * (weight * (programme == name))
-        for place, metabolite in enumerate(on_plate["metabolite"]):
-            if metabolite in effects:
-                log2_mean[place] += effects[metabolite]
-        # What is left in a dead well is cell-free RNA, rich in mitochondrial transcripts.
-        log2_mean += 2.0 * truth["is_dead"].to_numpy()[:, None] * (programme == "mitochondrial")
-        plates.append(_draw_counts(log2_mean, truth["depth"].to_numpy(), base, generator))
-    return sparse.vstack(plates, format="csr")
-
-
-def _draw_counts(
-    log2_mean: np.ndarray, depth: np.ndarray, base: np.ndarray, generator: np.random.Generator
-) -> sparse.csr_matrix:
-    mean = np.exp2(log2_mean)
-    mean *= (depth / mean.sum(axis=1))[:, None]
-    typical_mean = np.median(depth) * np.exp2(base) / np.exp2(base).sum()
-    dispersion = COUNT_DISPERSION[0] + COUNT_DISPERSION[1] / typical_mean
-    return sparse.csr_matrix(
-        generator.poisson(generator.gamma(1.0 / dispersion, mean * dispersion)).astype(np.int32)
-    )
-
-
 def _swap_two_plates(
     counts: sparse.csr_matrix, wells: pd.DataFrame, well_truth: pd.DataFrame, generator: np.random.Generator
 ) -> tuple[sparse.csr_matrix, pd.DataFrame]:
@@ -497,41 +444,3 @@ def _swap_two_plates(
     moved.loc[first, "swapped_with"] = f"{batches[1]}_{plate}"
     moved.loc[second, "swapped_with"] = f"{batches[0]}_{plate}"
     return counts[source], moved
-
-
-def _scores(
-    vst: pd.DataFrame, counts: sparse.csr_matrix, gene_truth: pd.DataFrame, generator: np.random.Generator
-) -> pd.DataFrame:
-    """The targets, from expression as in a real screen."""
-    n_wells = len(vst)
-    values = vst.to_numpy()
-    programme = gene_truth["programme"].to_numpy()
-    signature = {
-        name: values[:, programme == name].mean(axis=1, dtype=np.float64) for name in np.unique(programme)
-    }
-    tscore = _z_score(signature["activation"] - signature["resting"])
-    pseudotime = _z_score(
-        np.clip(tscore + 0.2 * generator.normal(size=n_wells), -PSEUDOTIME_LIMIT, PSEUDOTIME_LIMIT)
-    )
-    genes_seen = _z_score(counts.getnnz(axis=1).astype(np.float64))
-    cytotrace = _z_score(
-        0.65 * tscore
-        + 0.4 * _z_score(signature["proliferation"])
-        + 0.2 * genes_seen
-        + 0.6 * generator.normal(size=n_wells)
-    )
-    return pd.DataFrame(
-        {
-            "tscore": tscore,
-            "cytotrace": cytotrace,
-            "pseudotime": pseudotime,
-            "is_activated": pseudotime > np.quantile(pseudotime, 1.0 - ACTIVATED_SHARE),
-            "activation_score": tscore + cytotrace + pseudotime,
-        }
-    )
-
-
-def _z_score(values: np.ndarray) -> np.ndarray:
-    # A tiny screen can hold the same number in every well, e.g. all of its genes seen everywhere.
-    scaled: np.ndarray = (values - values.mean()) / max(values.std(), 1e-12)
-    return scaled
