@@ -79,6 +79,9 @@ def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:
         under_way = batches_under_way(context.instance)
         if under_way:
             return dg.SkipReason(f"waits for {', '.join(sorted(under_way))}")
+        if is_under_way(context.instance, screen_job.name):
+            # Its tables are of two states until it ends; each look in between would ask for one more run.
+            return dg.SkipReason("waits for the run that sums up the screen")
         # One run a state: a run that failed is not repeated before something else has changed.
         reasons = [[table.asset, table.reason.text, run_of(judge, table.asset)] for table in behind]
         state = hashlib.sha256(json.dumps([judge.state(), reasons]).encode()).hexdigest()
@@ -103,6 +106,11 @@ def batches_under_way(instance: dg.DagsterInstance) -> set[str]:
     """Return the batches that have a queued or running run."""
     runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED))
     return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags}
+
+
+def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
+    """Return whether a run of a job is queued or running."""
+    return bool(instance.get_runs(dg.RunsFilter(job_name=job, statuses=NOT_FINISHED), limit=1))
 
 
 def read_cursor(text: str | None) -> dict[str, Known]:
