@@ -28,6 +28,7 @@ COMMANDS = {
     "import": ("importing", "Turn a published-layout folder into one landing folder a batch."),
     "ingest": ("jobs", "Read and check batches of the landing zone."),
     "models": ("models", "List the model versions, promote one, or roll back."),
+    "prune": ("prune", "Take out of the run history what nothing needs any more."),
     "query": ("query", "Answer one SELECT over every table of the lake, read-only."),
     "report": ("report", "Write the screen, or batches, as one HTML file to look at."),
     "run": ("drop_in", "Do what the published script did, on its files, through the assets."),

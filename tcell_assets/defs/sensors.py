@@ -1,4 +1,4 @@
-"""Sensors: new plates are ingested and scored, and the screen is summed up after its batches were scored."""
+"""Sensors: new plates are ingested and scored, the screen is summed up after that, the run history stays small."""
 
 import hashlib
 import json
@@ -11,11 +11,16 @@ import dagster as dg
 from tcell_assets.defs.jobs import ingest_and_score_job, ingest_job, screen_job
 from tcell_assets.defs.partitions import PARTITION_TAG, SCREENING_BATCHES, screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
+from tcell_assets.defs.run_history import plan_sweep, sweep
 from tcell_assets.installation.configuration import OperationSettings
 from tcell_assets.installation.operations import Known, find_arrivals
 from tcell_assets.lake.judge import Judge
 
 CONTENT_TAG = "tcell/content"
+SWEEP_EVERY_SECONDS = 86_400
+# A sensor may take 60 s; what is left then is taken out at the next look.
+SWEEP_SECONDS = 20.0
+SWEEP_LOOK_SECONDS = 600
 NOT_FINISHED = [
     status
     for status in dg.DagsterRunStatus
@@ -87,7 +92,27 @@ def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:
         state = hashlib.sha256(json.dumps([judge.state(), reasons]).encode()).hexdigest()
         return dg.RunRequest(run_key=f"screen:{state}", tags={"tcell/reason": behind[0].sentence})
 
-    return [new_plates, screen_tables]
+    @dg.sensor(
+        minimum_interval_seconds=SWEEP_LOOK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING
+        if settings.retention
+        else dg.DefaultSensorStatus.STOPPED,
+        description="Takes out of the run history, once a day and never during a run, what nothing needs any more.",
+    )
+    def run_history(context: dg.SensorEvaluationContext, storage: Storage) -> dg.SkipReason:
+        now = time.time()
+        if now - float(context.cursor or 0) < SWEEP_EVERY_SECONDS:
+            return dg.SkipReason("was swept within the last 24 hours")
+        plan = plan_sweep(context.instance, storage.lake(), settings, now)
+        if plan.waits:
+            return dg.SkipReason(f"waits: {plan.waits}")
+        swept = sweep(context.instance, plan, SWEEP_SECONDS)
+        if swept.is_complete:
+            context.update_cursor(str(now))
+        context.log.info(swept.sentence())
+        return dg.SkipReason(swept.sentence())
+
+    return [new_plates, screen_tables, run_history]
 
 
 def lost_partitions(instance: dg.DagsterInstance, storage: Storage) -> set[str]:

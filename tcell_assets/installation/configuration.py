@@ -45,6 +45,13 @@ class OperationSettings(Settings):
     weekly: bool = setting(True, "train when the training set has changed")
     weekly_cron: str = setting("0 4 * * 6", "when in the week")
     time_zone: str = setting("UTC", "of both crons, e.g. `Europe/Berlin`")
+    retention: bool = setting(True, "once a day, take from the run history what nothing needs any more")
+    retention_materializations: int = setting(
+        20, "runs of the last so many materializations of an asset and batch are kept", at_least=1
+    )
+    retention_days: float = setting(
+        14.0, "runs that ended within so many days are kept as they are", at_least=0
+    )
 
 
 @dataclass(frozen=True)

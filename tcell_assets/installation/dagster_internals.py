@@ -17,6 +17,11 @@ upgrade the tests named below say what has moved; what `dagster` has come to off
   (`installation/test_run_launcher.py`).
 - `keeps_no_history`: nothing public says that Dagster works in a folder which it will delete. If the prefix changes,
   histories vanish unsaid (`test_dagster_commands.py`).
+- `runs_of_last_materializations`, `drop_step_events`, `remove_run`, `compact_databases`: nothing public takes a part of
+  a run's events out, counts materializations without reading them, or shrinks a database. If the tables move, the
+  history grows or its sweep fails in words (`defs/test_run_history.py`).
+- `backfill_is_under_way`: the states of backfills are private. If they move, the history's sweep fails in words
+  (`defs/test_run_history.py`).
 - `add_backfill`, `remote_job_origin`: tests and benchmarks ask for a backfill, and have a run of the daemon's, as the
   UI does; nothing else breaks.
 """
@@ -24,6 +29,7 @@ upgrade the tests named below say what has moved; what `dagster` has come to off
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +45,7 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 
 if TYPE_CHECKING:
     from dagster._core.remote_origin import RemoteJobOrigin
+    from dagster._core.storage.event_log import SqlEventLogStorage
     from dagster._core.workspace.context import WorkspaceProcessContext
 
 __all__ = [
@@ -49,11 +56,16 @@ __all__ = [
     "LaunchRunContext",
     "WorkerStatus",
     "add_backfill",
+    "backfill_is_under_way",
+    "compact_databases",
     "daemons_are_alive",
+    "drop_step_events",
     "execute_launched_run",
     "keeps_no_history",
     "remote_job_origin",
+    "remove_run",
     "retry_will_follow",
+    "runs_of_last_materializations",
     "workspace_of",
 ]
 
@@ -112,6 +124,93 @@ def workspace_of(
     target = WorkspaceFileTarget([str(file)])
     with WorkspaceProcessContext(instance, target, version=version, read_only=read_only) as workspace:
         yield workspace
+
+
+def backfill_is_under_way(instance: dg.DagsterInstance) -> bool:
+    """Return whether a backfill asks for more runs."""
+    from dagster._core.execution.backfill import BulkActionStatus
+
+    return bool(instance.get_backfills(status=BulkActionStatus.REQUESTED, limit=1))
+
+
+def runs_of_last_materializations(instance: dg.DagsterInstance, kept: int) -> set[str]:
+    """Return the runs of the last so many materializations of every asset and partition."""
+    import sqlalchemy as sql
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+
+    events = SqlEventLogStorageTable.c
+    age = sql.func.row_number().over(
+        partition_by=(events.asset_key, events.partition), order_by=events.id.desc()
+    )
+    ranked = (
+        sql.select(events.run_id, age.label("age"))
+        .where(events.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION.value)
+        .subquery()
+    )
+    with _event_log(instance).index_connection() as connection:
+        rows = connection.execute(sql.select(ranked.c.run_id).where(ranked.c.age <= kept).distinct())
+        return {row[0] for row in rows}
+
+
+def drop_step_events(instance: dg.DagsterInstance, run_id: str) -> int:
+    """Take all of a run's events out but those of assets, their checks and the run itself; return how many."""
+    import sqlalchemy as sql
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+
+    events = SqlEventLogStorageTable
+    of_steps = sql.or_(
+        events.c.dagster_event_type.is_(None),
+        sql.not_(
+            sql.or_(*(events.c.dagster_event_type.startswith(kind) for kind in ("ASSET_", "PIPELINE_")))
+        ),
+    )
+    with _event_log(instance).run_connection(run_id) as connection:
+        result = connection.execute(events.delete().where(events.c.run_id == run_id, of_steps))
+    _compact(_database_of(instance, run_id))
+    return int(result.rowcount)
+
+
+def remove_run(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Delete a run with its events, its captured output and the database that SQLite keeps for it alone."""
+    instance.delete_run(run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    database = _database_of(instance, run_id)
+    if database is not None:
+        for suffix in ("", "-wal", "-shm"):
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
+
+
+def compact_databases(instance: dg.DagsterInstance) -> None:
+    """Give the space of deleted rows back, of the databases that all runs share; Postgres does so by itself."""
+    index = _database_of(instance, "index")
+    if index is not None:
+        for database in (index, index.parents[1] / "runs.db"):
+            _compact(database)
+
+
+def _event_log(instance: dg.DagsterInstance) -> SqlEventLogStorage:
+    from dagster._core.storage.event_log import SqlEventLogStorage
+
+    storage = instance.event_log_storage
+    assert isinstance(storage, SqlEventLogStorage)
+    return storage
+
+
+def _database_of(instance: dg.DagsterInstance, shard: str) -> Path | None:
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
+    storage = instance.event_log_storage
+    return Path(storage.path_for_shard(shard)) if isinstance(storage, SqliteEventLogStorage) else None
+
+
+def _compact(database: Path | None) -> None:
+    if database is not None and database.exists():
+        connection = sqlite3.connect(database, timeout=60)
+        try:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
 
 
 def add_backfill(

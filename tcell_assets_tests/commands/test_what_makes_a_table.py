@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from tcell_assets.cli import tcell
 from tcell_assets.commands.platform import open_platform
 from tcell_assets.installation.configuration import load_configuration
-from tcell_assets.lake.stages import STAGES, Stage
+from tcell_assets.lake.stages import INGEST, SCORE, SCREEN, STAGES, Stage
 from tcell_assets.lake.tables import TABLES, tables_made_by
 from tcell_assets_tests.small_screen import NARROW, run_every_stage, simulate_into
 
@@ -73,3 +74,30 @@ def test_the_command_the_doctor_names_makes_the_table(home: Path, stage: Stage) 
         assert platform.storage.models().current() == current, (
             "the same settings and batches give the same model"
         )
+
+
+@pytest.mark.slow
+def test_a_backfill_makes_again_what_older_code_made_and_names_what_is_made_when_asked_for(
+    home: Path,
+) -> None:
+    """One table of every stage at once; `test_judge` asks the same of every table without running it."""
+    with open_platform(load_configuration()) as platform:
+        lake = platform.storage.lake()
+        older = [
+            (stage, TABLES[asset], batch)
+            for stage in MAKERS
+            for asset in tables_made_by(stage)[:1]
+            for batch in (BATCHES if TABLES[asset].partitioned else (None,))
+            if lake.exists(asset, batch)
+        ]
+        for _, table, batch in older:
+            lineage = lake.lineage(table.asset, batch)
+            lake.write(lake.read_arrow(table.asset, batch), replace(lineage, code_version="older"))
+    assert {INGEST, SCORE, SCREEN} < {stage for stage, _, _ in older}
+    result = CliRunner().invoke(tcell, ["backfill"])
+    assert result.exit_code == 0, result.output
+    for stage, table, batch in older:
+        if stage.is_routine:
+            assert lake.lineage(table.asset, batch).code_version == table.code_version, (table.asset, batch)
+        else:
+            assert f"made only when asked for: {table.asset}" in result.output
