@@ -149,6 +149,18 @@ def test_content_hashes_are_those_that_lie_in_the_footers_of_older_lakes() -> No
     # Taken from version 0.1.0: a hash that moves makes every lake look changed.
     assert content_hash(of_floats) == "ed2eaa3b1d77e93f8a49a660e00e88b1e664c12c0344284838d302526e17de2c"
     assert content_hash(with_missing) == "2033fa0ff13c0da999270e6cb108f4f214e2b3fc4b1a76069370cd56dd3afd62"
+    n_rows = 70_000
+    long = pa.table(
+        {
+            "a": [None if row % 7 == 0 else f"é{row}" for row in range(n_rows)],
+            "b": [f"w{row}" for row in range(n_rows)],
+            "c": [None if row % 5 == 0 else row / 3 for row in range(n_rows)],
+        }
+    )
+    in_pieces = pa.concat_tables([long.slice(0, 123), long.slice(123, 65_000), long.slice(65_123)])
+    # More rows than are hashed at once.
+    assert content_hash(long) == "b38cb42b0a61d6a3c7908392dfb8bb7d796a697d042dcb330b84366946de3b2e"
+    assert content_hash(in_pieces) == content_hash(long)
 
 
 def test_hashing_takes_a_time_that_grows_with_the_columns_and_not_with_their_square() -> None:
