@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -19,10 +20,33 @@ import pandas as pd
 
 from tcell_assets.lake.store import Lineage
 from tcell_assets.lake.tables import TABLES
-from tcell_assets.science.screen.signatures import fit_signatures
+from tcell_assets.science.screen.signatures import Signatures, fit_signatures
 from tcell_assets_tests.peak_memory import peak_kib
 
 WELLS_A_PLATE, DMSO_A_PLATE = 384, 20
+
+
+class HeldMemory:
+    """The most memory that this process has held as its own, files mapped from disk apart, looked at 20 times a second.
+
+    Pages of a mapped file count as resident too, and go as soon as another program needs the room.
+    """
+
+    def __init__(self) -> None:
+        self.peak_gib, self._ended = 0.0, threading.Event()
+
+    def __enter__(self) -> HeldMemory:
+        threading.Thread(target=self._look, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.05):
+            status = Path("/proc/self/status").read_text()
+            own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:"))
+            self.peak_gib = max(self.peak_gib, own / 2**20)
 
 
 def wells_of(n_conditions: int) -> pd.DataFrame:
@@ -52,8 +76,35 @@ def measure_signatures(n_conditions: int, n_genes: int) -> None:
     assert signatures.moderated_t.shape == (n_conditions, n_genes)
     print(
         f"signatures {n_conditions} × {n_genes}, {len(wells)} wells: {seconds:.1f} s of CPU, peak "
-        f"{peak_kib() / 2**20:.2f} GiB (expression and wells alone {held / 2**20:.2f})"
+        f"{peak_kib() / 2**20:.2f} GiB (expression and wells alone {held / 2**20:.2f})",
+        flush=True,
     )
+    measure_table(signatures)
+
+
+def measure_table(signatures: Signatures) -> None:
+    """Write the long table as the asset does, hash it, read the genes of 100 conditions; print seconds and the peak."""
+    from upath import UPath
+
+    from tcell_assets.lake.spilled import spilled
+    from tcell_assets.lake.store import Lake, content_hash
+
+    with tempfile.TemporaryDirectory() as folder, HeldMemory() as held:
+        lake, schema = Lake(UPath(folder) / "lake"), TABLES["signatures"]
+        started = time.monotonic()
+        table = spilled((schema.to_arrow(piece) for piece in signatures.tables()), Path(folder))
+        hashed = content_hash(table)
+        path = lake.write(table, _lineage("signatures", None))
+        written = time.monotonic() - started
+        started = time.monotonic()
+        names = signatures.conditions["condition"].to_list()[:100]
+        rows = lake.read_rows("signatures", "condition", names)
+        assert len(rows) == len(names) * len(signatures.genes)
+        print(
+            f"  its table of {table.num_rows / 1e6:.1f} million rows: written and hashed ({hashed[:8]}) in "
+            f"{written:.0f} s, {path.stat().st_size / 2**30:.2f} GiB on disk, the genes of 100 conditions read in "
+            f"{time.monotonic() - started:.1f} s, peak {held.peak_gib:.2f} GiB"
+        )
 
 
 def measure_report(n_conditions: int) -> None:
@@ -86,7 +137,8 @@ def measure_report(n_conditions: int) -> None:
     schema = TABLES["hit_calls"]
     for column in schema.columns:
         if column.name not in calls and not column.nullable:
-            calls[column.name] = 0 if column.type.startswith(("int", "float")) else ""
+            empty = "" if column.type == "string" else False if column.type == "bool" else 0
+            calls = calls.assign(**{column.name: empty})
     with tempfile.TemporaryDirectory() as folder:
         lake = Lake(UPath(folder) / "lake")
         wells = TABLES["well_metadata"].with_absent_columns(_landed(wells_of(n_conditions)))

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOP_HITS = 10
+MOVED_FDR = 0.05
 HIT_CLASSES = ("activator", "suppressor", "active_other")
 
 
 def headline(asset: str, frame: pd.DataFrame) -> str:
-    """Return the result that a table holds, in one line."""
+    """Return the result that a table holds, in one line; of `signatures` by `condition, genes_moved`."""
     return _HEADLINES[asset](frame) if len(frame) else "empty: there was nothing to say"
 
 
@@ -169,11 +170,20 @@ def _correlation(table: pd.DataFrame) -> str:
     return f"strongest: {quantity} with {target}, r = {pearson:.2f}"
 
 
-def _signatures(table: pd.DataFrame) -> str:
-    moved = table[table["q"] < 0.05]
+def _identifiers(table: pd.DataFrame) -> str:
+    return f"identifiers of {_count(len(table), 'compound')}"
+
+
+def _compounds(table: pd.DataFrame) -> str:
+    identified = table[["pubchem_cid", "chebi", "hmdb", "inchikey", "smiles"]].notna().any(axis=1).sum()
+    return f"{_count(len(table), 'compound')}, {identified} of them with an identifier"
+
+
+def _signatures(conditions: pd.DataFrame) -> str:
+    moved = conditions["genes_moved"]
     return (
-        f"{_count(moved['condition'].nunique(), 'condition')} of {table['condition'].nunique()} move genes at FDR 5 %, "
-        f"{len(moved)} gene effects in all"
+        f"{_count(int((moved > 0).sum()), 'condition')} of {len(moved)} move genes at FDR {100 * MOVED_FDR:.0f} %, "
+        f"{int(moved.sum())} gene effects in all"
     )
 
 
@@ -252,6 +262,8 @@ _HEADLINES: dict[str, Callable[[pd.DataFrame], str]] = {
     "latent_map_reference": _map,
     "latent_map": _map,
     "phenotype_correlation": _correlation,
+    "compound_identifiers": _identifiers,
+    "compounds": _compounds,
     "signatures": _signatures,
     "metabolite_similarity": _neighbours,
     "pathway_activity": _pathways,

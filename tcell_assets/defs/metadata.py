@@ -126,8 +126,12 @@ def table_result(
     training_batches: Mapping[str, str] | None = None,
     check_results: Sequence[dg.AssetCheckResult] = (),
     targets: Sequence[Target] | None = None,
+    table: pa.Table | None = None,
 ) -> dg.MaterializeResult[pa.Table]:
     """Return the result of a table asset: its Arrow table, data version and what the UI shows of it.
+
+    Of a table that is too long for a frame, the Arrow table is given as well, and the frame holds what its headline
+    needs.
 
     The data version is the content hash, so that an identical rerun does not mark everything downstream stale. Columns
     are those of the installation's targets, or of the targets given, as of a model whose targets are declared no more;
@@ -139,7 +143,8 @@ def table_result(
     schema = TABLES[asset]
     if targets is not None:
         schema = schema.of_targets(targets)
-    table = schema.to_arrow(schema.with_absent_targets(frame))
+    if table is None:
+        table = schema.to_arrow(schema.with_absent_targets(frame))
     version = content_hash(table)
     # The UI shows them in this order: the result, what was made of it, and at the end what identifies it.
     hashes = {name: value for name, value in (metadata or {}).items() if name.endswith(("_hash", "_hashes"))}

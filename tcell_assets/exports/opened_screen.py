@@ -74,8 +74,7 @@ class Screen:
 
             near = difflib.get_close_matches(name, TABLES, n=3)
             raise KeyError(f"no table is called {name!r}" + (f"; is it {' or '.join(near)}?" if near else ""))
-        for line in self.not_current(name):
-            warnings.warn(line, NotCurrentWarning, stacklevel=2)
+        self._warn_of(name)
         if not TABLES[name].partitioned:
             return self.lake.read(name)
         import pandas as pd
@@ -90,6 +89,10 @@ class Screen:
                 frame.insert(0, "batch", batch)
             frames.append(frame)
         return pd.concat(frames, ignore_index=True)
+
+    def _warn_of(self, name: str) -> None:
+        for line in self.not_current(name):
+            warnings.warn(line, NotCurrentWarning, stacklevel=3)
 
     def not_current(self, *names: str) -> list[str]:
         """Return a line for each of these tables, by default all, that is not current: why, and what mends it."""
@@ -129,17 +132,25 @@ class Screen:
         self, condition: str | Sequence[str] | None = None, gene: str | Sequence[str] | None = None
     ) -> pd.DataFrame:
         """Return signatures, `condition, gene, effect, t, p, q, n_wells`: all, or of these conditions and genes."""
-        table = self.table("signatures")
-        for column, wanted in (("condition", condition), ("gene", gene)):
-            if wanted is not None:
-                names = [wanted] if isinstance(wanted, str) else list(wanted)
-                _require(names, table[column].unique().tolist(), column)
-                table = table[table[column].isin(names)]
+        chosen: dict[str, list[str]] = {
+            column: [wanted] if isinstance(wanted, str) else list(wanted)
+            for column, wanted in (("condition", condition), ("gene", gene))
+            if wanted is not None
+        }
+        for column, names in chosen.items():
+            _require(names, self.lake.distinct("signatures", column), column)
+        if not chosen:
+            return self.table("signatures")
+        self._warn_of("signatures")
+        column, names = next(iter(chosen.items()))
+        table = self.lake.read_rows("signatures", column, names)
+        if len(chosen) == 2:
+            table = table[table["gene"].isin(chosen["gene"])]
         return table.reset_index(drop=True)
 
     def neighbours(self, condition: str) -> pd.DataFrame:
         """Return what resembles an active condition, nearest first; empty for one that is not active."""
-        _require([condition], self.signatures()["condition"].unique().tolist(), "condition")
+        _require([condition], self.lake.distinct("signatures", "condition"), "condition")
         table = self.table("metabolite_similarity")
         return table[table["condition"] == condition].reset_index(drop=True)
 

@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib import resources
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tcell_assets.exports.hits import HIT_CALLS, calls_shown, class_of_wells
-from tcell_assets.exports.report_cards import PROFILE_TABLES, cards
+from tcell_assets.exports.report_cards import PROFILE_TABLES, SIGNATURES, cards
 from tcell_assets.exports.report_fields import metabolite_columns, well_fields
 from tcell_assets.exports.report_figures import (
     HIT_CLASS,
@@ -195,19 +196,24 @@ def _content(
         left_out.append((asset, batch))
         return False
 
-    def read(asset: str, columns: list[str] | None = None) -> pd.DataFrame | None:
-        """The table over the report's batches that have it, or None; noted in the methods."""
+    def places_of(asset: str) -> list[str | None]:
+        """Where the table is that the report shows: of each of its batches, or of the screen; noted in the methods."""
         if asset not in TABLES:
-            return None
+            return []
         places: list[str | None] = (
             [batch for batch in batches if lake.exists(asset, batch)]
             if TABLES[asset].partitioned
             else [None] * lake.exists(asset)
         )
         places = [place for place in places if is_of_shown_model(asset, place)]
+        used.extend((asset, place) for place in places)
+        return places
+
+    def read(asset: str, columns: list[str] | None = None) -> pd.DataFrame | None:
+        """The table over the report's batches that have it, or None."""
+        places = places_of(asset)
         if not places:
             return None
-        used.extend((asset, place) for place in places)
         frames = [lake.read(asset, place, columns).assign(**_batch_column(asset, place)) for place in places]
         return pd.concat(frames, ignore_index=True)
 
@@ -255,8 +261,8 @@ def _content(
     n_batches = wells["batch"].nunique() if wells is not None else 0
     if hits is not None:
         data["volcano"] = column_values(hits, ["metabolite", "hit_class", "direction", "q_replicate", "rank"])
-        profiles = {asset: read(asset) for asset in PROFILE_TABLES}
-        data["cards"] = cards(hits, wells, profiles)
+        genes_of = partial(lake.read_rows, SIGNATURES, "condition") if places_of(SIGNATURES) else None
+        data["cards"] = cards(hits, wells, {asset: read(asset) for asset in PROFILE_TABLES}, genes_of)
     if history is not None:
         data["loss"] = loss(history)
     if ranking is not None:

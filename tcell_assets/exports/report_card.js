@@ -7,6 +7,7 @@ const external = {
   ChEBI: (name) => `https://www.ebi.ac.uk/chebi/advancedSearchFT.do?searchString=${encodeURIComponent(name)}`,
   HMDB: (name) => `https://hmdb.ca/unearth/q?searcher=metabolites&query=${encodeURIComponent(name)}`,
 };
+const identifierWords = { pubchem_cid: "PubChem CID", chebi: "ChEBI", hmdb: "HMDB", inchikey: "InChIKey", smiles: "SMILES", mechanism: "Mechanism" };
 const ensembl = (gene) => `https://www.ensembl.org/Multi/Search/Results?q=${encodeURIComponent(gene)}`;
 
 // Names are data: every text of a card is set as text, never as markup.
@@ -48,6 +49,28 @@ function plateDrawing(batch, plate, own, field) {
     make("figcaption", {}, `${batch} ${plate}`));
 }
 
+// Each field as a line: DMSO wells of the same plates as rings, the condition's wells filled. Wells that agree lie together.
+function agreementDrawing(own, dmso, fields) {
+  const height = 26, left = 150, width = 300;
+  const lines = fields.flatMap((field, line) => {
+    const values = wells.fields[field].values;
+    const known = (indices) => indices.filter((index) => values[index] !== null);
+    const all = [...known(own), ...known(dmso)].map((index) => values[index]);
+    if (!all.length) return [];
+    const low = Math.min(...all), span = Math.max(...all) - low || 1, y = line * height + height / 2;
+    const at = (index) => left + 8 + ((values[index] - low) / span) * (width - 16);
+    const dot = (index, kind, radius) => make("circle", { cx: at(index), cy: y, r: radius, class: `dot-${kind}` },
+      make("title", {}, `${wells.batch[index]} ${wells.plate[index]} ${rowName(wells.row[index])}${wells.column[index]}: ${significant(values[index])}`));
+    return [
+      make("text", { x: 0, y: y + 4 }, field), make("line", { x1: left, x2: left + width, y1: y, y2: y }),
+      ...known(dmso).map((index) => dot(index, "dmso", 3)), ...known(own).map((index) => dot(index, "own", 4.5)),
+    ];
+  });
+  return make("figure", { class: "drawing" },
+    make("svg", { viewBox: `0 0 ${left + width} ${fields.length * height}`, width: left + width, role: "img", "aria-label": "The condition's wells, filled, among the DMSO wells of their plates, rings, by each number of the table below" }, ...lines),
+    make("figcaption", {}, "This condition's wells (filled) among the DMSO wells of their plates (rings), each line from its least to its greatest value"));
+}
+
 function wellsPart(name) {
   const own = wells.metabolite.flatMap((value, index) => (value === name ? [index] : []));
   if (!own.length) return null;
@@ -67,6 +90,7 @@ function wellsPart(name) {
     ...fields.map((field) => `${significant(wells.fields[field].values[index])} (DMSO ${significant(mean(dmso(wells.batch[index], wells.plate[index]), field))})`),
   ]);
   return make("section", {}, make("h3", {}, "Wells"),
+    agreementDrawing(own, plates.flatMap(([batch, plate]) => dmso(batch, plate)), fields),
     make("div", { class: "small-plates" }, ...plates.slice(0, 12).map(([batch, plate]) => plateDrawing(batch, plate, isOwn, fields[0]))),
     make("div", { class: "scroll" }, smallTable("Each well beside the mean of the DMSO wells on its plate", ["well", "quality", ...fields], rows)));
 }
@@ -94,12 +118,37 @@ function pathwaysPart(sets) {
       sets.gene_set.map((name, index) => [name, significant(sets.activity[index]), significant(sets.q[index])])));
 }
 
+// Mean activity of each dose and, where there is one, the fitted curve; doses on a log axis.
+function curveDrawing(curve) {
+  if (curve.dose_means.length < 2) return null;
+  const width = 360, height = 180, left = 48, bottom = 28;
+  const logs = curve.dose_means.map(([dose]) => Math.log10(dose));
+  const first = logs[0], last = logs[logs.length - 1];
+  const isDrawn = curve.fit === "log_logistic" && curve.response === "response";
+  const fitted = (log) => curve.bottom + (curve.top - curve.bottom) / (1 + (curve.ec50 / 10 ** log) ** curve.slope);
+  const steps = isDrawn ? Array.from({ length: 61 }, (_, step) => first + ((last - first) * step) / 60) : logs;
+  const line = isDrawn ? steps.map(fitted) : curve.dose_means.map(([, mean]) => mean);
+  const values = [...line, ...curve.dose_means.map(([, mean]) => mean), 0];
+  const low = Math.min(...values), high = Math.max(...values);
+  const x = (log) => left + 10 + ((log - first) / (last - first || 1)) * (width - left - 20);
+  const y = (value) => 10 + ((high - value) / (high - low || 1)) * (height - bottom - 20);
+  return make("figure", { class: "drawing" },
+    make("svg", { viewBox: `0 0 ${width} ${height}`, width, role: "img", "aria-label": "Mean activity of each dose" },
+      make("line", { x1: left, x2: width, y1: y(0), y2: y(0) }),
+      make("path", { d: steps.map((log, index) => `${index ? "L" : "M"}${x(log).toFixed(1)} ${y(line[index]).toFixed(1)}`).join(""), class: isDrawn ? "curve" : "curve dashed" }),
+      ...(isDrawn ? [make("line", { x1: x(Math.log10(curve.ec50)), x2: x(Math.log10(curve.ec50)), y1: 10, y2: height - bottom, class: "dashed" })] : []),
+      ...curve.dose_means.map(([dose, mean, n]) => make("circle", { cx: x(Math.log10(dose)), cy: y(mean), r: 4, class: "dot-own" }, make("title", {}, `${significant(dose)} µM: ${significant(mean)}, ${n} wells`))),
+      make("text", { x: 0, y: y(high) + 4 }, significant(high)), make("text", { x: 0, y: y(low) + 4 }, significant(low)),
+      ...[...new Set([0, logs.length - 1])].map((index) => make("text", { x: x(logs[index]) - 12, y: height - 8 }, significant(curve.dose_means[index][0])))),
+    make("figcaption", {}, `Activity along its own direction (log2) by dose in µM: mean of each dose${isDrawn ? ", the fitted curve and its EC50" : ""}`));
+}
+
 function curvePart(curve) {
   if (!curve) return null;
   const said = curve.response === "response"
     ? `EC50 ${significant(curve.ec50)} µM (95 % interval ${significant(curve.ec50_low)} to ${significant(curve.ec50_high)}; – is open), ${curve.fit === "isotonic" ? "read off a step function" : `slope ${significant(curve.slope)}`}`
     : curve.response === "not reached" ? "Acts, but its half-way dose lies outside the doses tried" : curve.response === "no response" ? "No response over these doses" : "Doses differ, but not in one direction";
-  return make("section", {}, make("h3", {}, "Dose response"),
+  return make("section", {}, make("h3", {}, "Dose response"), curveDrawing(curve),
     make("p", {}, `${said}. ${curve.n_doses} doses, ${curve.n_wells} wells, from ${significant(curve.bottom)} to ${significant(curve.top)}, p ${significant(curve.p)}.`));
 }
 
@@ -114,10 +163,11 @@ function cardContent(name) {
     ["Strength", significant(card.strength)],
     ["Direction", card.direction === null ? "–" : `${significant(card.direction)} (FDR ${significant(card.direction_fdr)}); resting − to activated +, class distance 1`],
     ...(card.dose ? [["Dose", card.dose]] : []),
+    ...Object.entries(card.identifiers ?? {}).map(([kind, value]) => [identifierWords[kind] ?? kind, value]),
   ];
   return [
     make("dl", {}, ...facts.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)])),
-    make("p", { class: "links" }, "Look up: ", ...Object.entries(external).flatMap(([site, of]) => [link(of(compound), site), " "])),
+    make("p", { class: "links" }, "Look up: ", ...Object.entries(external).flatMap(([site, of]) => [link(card.links?.[site] ?? of(compound), site), " "])),
     wellsPart(name), genesPart(card.genes), make("div", { class: "side-by-side" }, neighboursPart(card), pathwaysPart(card.pathways)),
     curvePart(card.curve),
   ].filter((part) => part !== null);

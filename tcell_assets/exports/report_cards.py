@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from tcell_assets.exports.report_tables import column_values
+from tcell_assets.lake.tables.columns import IDENTIFIER_COLUMNS
+from tcell_assets.landing.identifiers import addresses
 from tcell_assets.science.conditions import compounds, conditions
 
-PROFILE_TABLES = ("signatures", "metabolite_similarity", "pathway_activity", "dose_response")
+SIGNATURES = "signatures"
+PROFILE_TABLES = ("compounds", "metabolite_similarity", "pathway_activity", "dose_response")
 # Genes shown up and down: a card is one screen high.
 GENES_EACH_WAY = 10
 PATHWAYS = 8
 # Genes of so many conditions fit 15 MB; beyond, only active ones carry theirs.
 MOST_CONDITIONS_WITH_GENES = 2000
+# 100 conditions of 10 000 genes are 0.1 GiB.
+CONDITIONS_AT_ONCE = 100
 
 
 def cards(
-    hits: pd.DataFrame, wells: pd.DataFrame | None, profiles: Mapping[str, pd.DataFrame | None]
+    hits: pd.DataFrame,
+    wells: pd.DataFrame | None,
+    profiles: Mapping[str, pd.DataFrame | None],
+    genes_of: Callable[[Sequence[str]], pd.DataFrame] | None,
 ) -> dict[str, Any]:
     """Return the cards of all conditions that hits were called on.
 
@@ -27,10 +36,11 @@ def cards(
         hits: The calls that are shown, a row a condition.
         wells: All wells, for the compound and dose of each condition.
         profiles: The tables of `PROFILE_TABLES` that are there, by name.
+        genes_of: Gives the signatures of some conditions, None where there are none.
 
     Returns:
         By condition: `hit_class, reason, n_replicates, fdr, direction, strength, rank`, and where they are known
-        `compound, dose, genes, neighbours, pathways, curve`.
+        `compound, dose, identifiers, links, genes, neighbours, pathways, curve`.
     """
     found: dict[str, Any] = {}
     for call in hits.to_dict("records"):
@@ -51,13 +61,17 @@ def cards(
         }
     if wells is not None:
         _add_treatment(found, wells)
-    signatures = profiles.get("signatures")
-    if signatures is not None:
-        is_active = {
+    identified = profiles.get("compounds")
+    if identified is not None:
+        _add_identifiers(found, identified)
+    if genes_of is not None:
+        is_active = [
             name for name, card in found.items() if card["hit_class"] not in ("inactive", "inconclusive")
-        }
-        shown = set(found) if len(found) <= MOST_CONDITIONS_WITH_GENES else is_active
-        _add_genes(found, signatures[signatures["condition"].isin(shown)])
+        ]
+        # In the order in which they lie in the table.
+        shown = sorted(found if len(found) <= MOST_CONDITIONS_WITH_GENES else is_active)
+        for start in range(0, len(shown), CONDITIONS_AT_ONCE):
+            _add_genes(found, genes_of(shown[start : start + CONDITIONS_AT_ONCE]))
     neighbours = profiles.get("metabolite_similarity")
     if neighbours is not None:
         for name, rows in neighbours.groupby("condition"):
@@ -81,7 +95,7 @@ def cards(
         for card in found.values():
             curve = of_compound.get(card.get("compound", ""))
             if curve is not None:
-                card["curve"] = curve
+                card["curve"] = {**curve, "dose_means": json.loads(str(curve.get("dose_means") or "[]"))}
     return found
 
 
@@ -94,6 +108,19 @@ def _add_treatment(found: dict[str, Any], wells: pd.DataFrame) -> None:
             dose = row.get("dose_written")
             if isinstance(dose, str) and dose:
                 card["dose"] = dose
+
+
+def _add_identifiers(found: dict[str, Any], compounds: pd.DataFrame) -> None:
+    kinds = [column.name for column in IDENTIFIER_COLUMNS]
+    of_compound = {
+        str(row["compound"]): {kind: str(row[kind]) for kind in kinds if isinstance(row[kind], str)}
+        for row in compounds.to_dict("records")
+    }
+    for card in found.values():
+        known = of_compound.get(card.get("compound", ""))
+        if known:
+            card["identifiers"] = known
+            card["links"] = addresses(known)
 
 
 def _add_genes(found: dict[str, Any], signatures: pd.DataFrame) -> None:

@@ -258,6 +258,44 @@ class Lake:
         except SchemaError as error:
             raise StorageError(f"{path}: {error}; materialize its asset again") from error
 
+    def read_rows(
+        self, asset: str, column: str, values: Sequence[str], batch: str | None = None
+    ) -> pd.DataFrame:
+        """Return the rows of a table whose `column` holds one of these values; of long tables little else is read.
+
+        Raises:
+            MissingTableError: It has not been materialized.
+            StorageError: The file is damaged or not ours.
+        """
+        import pyarrow.parquet as pq
+
+        if not values:
+            return self.read(asset, batch).iloc[:0]
+        # By its bounds alone a part of the file is passed over: 0.2 s instead of 10 for 100 of 10 000 conditions.
+        wanted = [(column, ">=", min(values)), (column, "<=", max(values)), (column, "in", list(values))]
+        stored = _read(
+            self.path(asset, batch),
+            lambda file: pq.read_table(file, filters=wanted, page_checksum_verification=True),
+        )
+        self._note(asset, batch, stored.schema.metadata)
+        frame: pd.DataFrame = stored.to_pandas()
+        return frame
+
+    def distinct(self, asset: str, column: str, batch: str | None = None) -> list[str]:
+        """Return the values of a column of text, sorted, in the memory of a part of the table; see `read_rows`."""
+        import pyarrow.parquet as pq
+
+        def values(file: Any) -> set[str]:
+            with pq.ParquetFile(file, read_dictionary=[column], page_checksum_verification=True) as parquet:
+                self._note(asset, batch, parquet.schema_arrow.metadata)
+                return {
+                    value
+                    for part in parquet.iter_batches(columns=[column])
+                    for value in part.column(0).unique().to_pylist()
+                }
+
+        return sorted(_read(self.path(asset, batch), values))
+
     def verify(self, asset: str, batch: str | None = None) -> None:
         """Read a whole table and compare its content with the hash in its footer.
 

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tcell_assets.landing.files import READY_MARKER, SETTINGS_FILE, UNFINISHED_SUFFIXES, is_ignored
+from tcell_assets.landing.files import READY_MARKER, SHARED_FILES, UNFINISHED_SUFFIXES, is_ignored
 from tcell_assets.landing.fingerprint import content_hash
 from tcell_assets.landing.problems import LandingError
 
@@ -56,8 +56,10 @@ def scan_folder(folder: Path) -> FolderScan:
     """Look at every entry of a batch folder once; files that vanish meanwhile count as a change."""
     seen = _Seen()
     seen.look_at(str(folder), "", counts=True)
-    if not any(name == SETTINGS_FILE for name, *_ in seen.files):
-        seen.look_at_file(str(folder.parent / SETTINGS_FILE), f"../{SETTINGS_FILE}")
+    own = {name for name, *_ in seen.files}
+    for shared in SHARED_FILES:
+        if shared not in own:
+            seen.look_at_file(str(folder.parent / shared), f"../{shared}")
     digest = hashlib.sha256(repr(sorted(seen.files)).encode()).hexdigest()
     own_files = sum(not name.startswith("../") for name, *_ in seen.files)
     return FolderScan(

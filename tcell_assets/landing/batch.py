@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.landing.counts import CountMatrix
-from tcell_assets.landing.files import settings_file, unfinished_copies
+from tcell_assets.landing.files import COMPOUNDS_FILE, settings_file, unfinished_copies
 from tcell_assets.landing.fingerprint import batch_fingerprint, counted_files, hash_files
+from tcell_assets.landing.identifiers import compound_identifiers
 from tcell_assets.landing.joining import (
     LandedParts,
     check_joined,
@@ -25,6 +26,7 @@ from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.published import is_published, read_published
 from tcell_assets.landing.screen_file import settings_from
 from tcell_assets.landing.screen_settings import LandingSettings, ValueKind
+from tcell_assets.landing.spreadsheets import read_table
 from tcell_assets.landing.understood import Understood, understand
 from tcell_assets.landing.wells import PlateFormat, batch_name_fault
 from tcell_assets.targets import DECLARATION, known_targets
@@ -37,6 +39,7 @@ class LandedBatch:
     Attributes:
         name: The batch: the folder's name.
         wells: One row a well, columns of `joining.wells_frame`.
+        identifiers: What identifies its compounds; see `identifiers.compound_identifiers`.
         expression: Wells × genes, float32 VST, index well_id in the order of ``wells``; None for counts.
         counts: UMI counts in the order of ``wells``; None for VST.
         value_kind: What was measured: ``vst`` or ``counts``.
@@ -49,6 +52,7 @@ class LandedBatch:
 
     name: str
     wells: pd.DataFrame
+    identifiers: pd.DataFrame
     expression: pd.DataFrame | None
     counts: CountMatrix | None
     value_kind: ValueKind
@@ -87,7 +91,9 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
         stated if stated is not None and file.name == stated.name else file
         for file in counted_files(folder, settings.limits, problems)
     ]
-    files = [file for file in counted if not file.name.startswith("../")]
+    listed = (COMPOUNDS_FILE, f"../{COMPOUNDS_FILE}")
+    listing = next((file for file in counted if file.name in listed), None)
+    files = [file for file in counted if not file.name.startswith("../") and file is not listing]
     if is_published(files):
         parts = read_published(files, folder.name, settings, problems, notes)
     else:
@@ -97,6 +103,8 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
     plate_format = check_wells(parts.entries, settings, problems)
     notes += note_on_plates(parts.entries, plate_format, settings)
     check_joined(parts, problems)
+    compounds = read_table(listing, settings.limits, problems, notes) if listing is not None else None
+    identifiers = compound_identifiers(parts.entries, compounds, settings, problems, notes)
     problems.raise_if_any(lambda: _understood(folder.name, parts, plate_format, notes).lines())
     assert parts.values is not None, "a reader that returns no values has noted why"
     hashed = hash_files(counted, problems)
@@ -115,6 +123,7 @@ def read_batch(folder: Path, settings: LandingSettings | None = None) -> LandedB
     return LandedBatch(
         name=folder.name,
         wells=wells,
+        identifiers=identifiers,
         expression=expression,
         counts=counts,
         value_kind="vst" if counts is None else "counts",

@@ -106,6 +106,12 @@ COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
     "barcode": ("barcode", "wellbarcode", "cellbarcode"),
     "is_dmso": ("isdmso",),
     "cluster": ("cluster", "clusterid"),
+    "pubchem_cid": ("pubchemcid", "pubchem", "pubchemid", "cid"),
+    "chebi": ("chebi", "chebiid"),
+    "hmdb": ("hmdb", "hmdbid"),
+    "inchikey": ("inchikey",),
+    "smiles": ("smiles", "canonicalsmiles", "isomericsmiles"),
+    "mechanism": ("mechanism", "mechanismofaction", "moa", "class", "compoundclass", "metaboliteclass"),
 }
 """What a column holds by its spelling, letters and digits only, lower case; the first spelling found is taken."""
 
@@ -126,6 +132,9 @@ for _number in PARTNERS:
         for word in ("concentration", "conc", "dose", "")
         for spelling in (f"{word}unit{_number}", f"{word}{_number}unit", f"{word}unit{'abcd'[_number - 1]}")
     )
+
+IDENTIFIERS = ("pubchem_cid", "chebi", "hmdb", "inchikey", "smiles", "mechanism")
+"""What identifies a compound or says what it is; one value a compound."""
 
 ROLE_NAMES = {"compound": "metabolite", "dose": "concentration", "dose_unit": "concentration_unit"}
 """Other words for a role in `screen.yaml`."""

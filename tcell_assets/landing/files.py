@@ -17,6 +17,9 @@ from tcell_assets.landing.screen_settings import LandingLimits
 
 READY_MARKER = "_READY"
 SETTINGS_FILE = "screen.yaml"
+COMPOUNDS_FILE = "compounds.csv"
+# Files of a screen that lie beside its batches and hold for each that has none of its own.
+SHARED_FILES = (SETTINGS_FILE, COMPOUNDS_FILE)
 LEFTOVER_NAMES = frozenset({READY_MARKER, "Thumbs.db", "desktop.ini", "__MACOSX", "Icon\r"})
 UNFINISHED_SUFFIXES = (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp")
 EDITOR_SUFFIXES = ("~", ".bak", ".swp", ".swo")
@@ -214,25 +217,32 @@ def leads_out(path: Path, inside: Path) -> bool:
 
 
 def settings_file(folder: Path, problems: ProblemCollector) -> LandingFile | None:
-    """The `screen.yaml` that holds for a batch: its own, else the data folder's, else None.
+    """The `screen.yaml` that holds for a batch; see `shared_file`."""
+    return shared_file(folder, SETTINGS_FILE, problems)
+
+
+def shared_file(folder: Path, name: str, problems: ProblemCollector) -> LandingFile | None:
+    """The file of this name that holds for a batch: its own, else the data folder's, else None.
 
     Args:
         folder: The batch folder.
-        problems: Receives a `screen.yaml` that is no plain file.
+        name: One of `SHARED_FILES`.
+        problems: Receives one that is no plain file.
     """
-    own = folder / SETTINGS_FILE
+    own = folder / name
     if os.path.lexists(own):
-        return _settings_at(own, SETTINGS_FILE, problems)
-    return screen_settings_file(folder, problems)
+        return _plain_file(own, name, problems)
+    above = folder.parent / name
+    return _plain_file(above, f"../{name}", problems) if os.path.lexists(above) else None
 
 
 def screen_settings_file(folder: Path, problems: ProblemCollector) -> LandingFile | None:
     """The `screen.yaml` of the data folder that a batch lies in, or None."""
     path = folder.parent / SETTINGS_FILE
-    return _settings_at(path, f"../{SETTINGS_FILE}", problems) if os.path.lexists(path) else None
+    return _plain_file(path, f"../{SETTINGS_FILE}", problems) if os.path.lexists(path) else None
 
 
-def _settings_at(path: Path, name: str, problems: ProblemCollector) -> LandingFile | None:
+def _plain_file(path: Path, name: str, problems: ProblemCollector) -> LandingFile | None:
     status = path.lstat()
     if stat.S_ISREG(status.st_mode):
         return _listed(name, path, status, path.parent, (path.name,))

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tcell_assets.landing.files import (
+    SHARED_FILES,
     LandingFile,
     is_ignored,
     leads_out,
     list_files,
     note_unreadable,
-    settings_file,
+    shared_file,
 )
 from tcell_assets.landing.problems import ProblemCollector
 from tcell_assets.landing.screen_settings import LandingLimits
@@ -99,7 +100,8 @@ def batch_fingerprint(folder: Path, limits: LandingLimits | None = None) -> Fing
 def content_hash(folder: Path, limits: LandingLimits | None = None) -> str:
     """SHA-256 over the sorted names and contents of a batch's files; times play no part.
 
-    The data folder's ``screen.yaml`` counts where the batch has none of its own, because it changes the reading.
+    The data folder's ``screen.yaml`` and ``compounds.csv`` count where the batch has none of its own, because they
+    change what is read.
 
     Raises:
         LandingError: A file cannot be read or must not be followed.
@@ -127,8 +129,8 @@ def hash_files(files: Sequence[LandingFile], problems: ProblemCollector) -> str:
 
 
 def counted_files(folder: Path, limits: LandingLimits, problems: ProblemCollector) -> list[LandingFile]:
-    """The files whose content makes a batch: its own, after the data folder's ``screen.yaml`` where that holds."""
+    """The files whose content makes a batch: its own, after those of the data folder that hold for it."""
     files = list_files(folder, folder.parent, limits, problems)
-    settings = settings_file(folder, problems)
-    is_above = settings is not None and all(file.name != settings.name for file in files)
-    return [settings, *files] if settings is not None and is_above else files
+    own = {file.name for file in files}
+    shared = [shared_file(folder, name, problems) for name in SHARED_FILES]
+    return [*(file for file in shared if file is not None and file.name not in own), *files]

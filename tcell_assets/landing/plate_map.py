@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tcell_assets.landing.columns import PARTNERS, Columns, check_columns, columns_of
+from tcell_assets.landing.columns import IDENTIFIERS, PARTNERS, Columns, check_columns, columns_of
 from tcell_assets.landing.names import folded
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
 from tcell_assets.landing.quantities import Quantity, dose_unit, read_quantity, time_unit
@@ -68,6 +68,7 @@ class WellEntry:
         solvent: Or empty.
         volume: Of the compound, or None.
         stated_type: What a column of sample or control types says: see `well_types.type_word`.
+        identifiers: What the map says of the compound, by `columns.IDENTIFIERS`, those that are given.
         others: Cells of the columns that nobody read.
         columns: The columns of its file by what they hold.
         well_type: Settled.
@@ -96,6 +97,7 @@ class WellEntry:
     solvent: str = ""
     volume: float | None = None
     stated_type: str | None = None
+    identifiers: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     well_type: WellType = SAMPLE
@@ -192,6 +194,9 @@ class _RowReader:
             solvent=folded(text.get("solvent", "")),
             volume=None if volume is None else volume.number,
             stated_type=next((word for word in types if word is not None), None),
+            identifiers={
+                role: value for role in IDENTIFIERS if (value := self._level(folded(text.get(role, ""))))
+            },
             others={name: self._level(folded(cells[row])) for name, cells in self._others.items()},
             columns=self._read,
         )

@@ -34,7 +34,7 @@ from tcell_assets.landing.problems import LandingError, write_full_list
 from tcell_assets.system.files import StorageError
 from tcell_assets.targets import known_targets, names_of
 
-INGESTED = ("well_metadata", "count_matrix", "expression_matrix")
+INGESTED = ("well_metadata", "compound_identifiers", "count_matrix", "expression_matrix")
 # Dagster's own tag; only what a step returns can be given a `dg.DataVersion`.
 DATA_VERSION_TAG = "dagster/data_version"
 OWNERS = ["team:screening"]
@@ -135,6 +135,9 @@ def ingest_batch(
             },
         )
     outputs = context.op_execution_context.selected_output_names
+    if "compound_identifiers" in outputs:
+        identified = batch.identifiers
+        yield table_result("compound_identifiers", identified, {**counts, "preview": preview(identified)})
     if "count_matrix" in outputs:
         landed = batch.counts
         columns = ["well_id", "gene", "count"]

@@ -6,18 +6,77 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from tcell_assets.defs.assets.screen import OWNERS, batches_to_sum_up, stacked
+from tcell_assets.defs.checks import selected
+from tcell_assets.defs.headlines import MOVED_FDR
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
-from tcell_assets.defs.metadata import TableResult, preview, table_out, table_result
+from tcell_assets.defs.metadata import TableResult, bullet_list, preview, table_asset, table_out, table_result
 from tcell_assets.defs.resources import Storage
+from tcell_assets.lake.tables import TABLES
+from tcell_assets.lake.tables.columns import IDENTIFIER_COLUMNS
 from tcell_assets.science.screen.settings import ProfileSettings
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from tcell_assets.science.screen.signatures import Signatures
 
 TABLES_OF_PROFILE = ("signatures", "metabolite_similarity", "pathway_activity", "dose_response")
+
+
+IDENTIFIED_ALIKE = "identified_alike"
+
+
+@table_asset(
+    "compounds",
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            IDENTIFIED_ALIKE,
+            asset="compounds",
+            description="No two batches say different things of one compound. A warning: what they disagree about is "
+            "left out.",
+        )
+    ],
+)
+def compounds(
+    context: dg.AssetExecutionContext,
+    storage: Storage,
+    well_metadata: Mapping[str, Frame],
+    compound_identifiers: Mapping[str, Frame],
+) -> TableResult:
+    """Sum up the wells of each compound, and join what the batches say identifies it."""
+    from tcell_assets.science import conditions
+    from tcell_assets.science.screen.compounds import described_compounds
+
+    lineage, batches = batches_to_sum_up(context, storage, "adjusted_embeddings", "well_metadata")
+    wells = stacked(well_metadata, batches)
+    wells = wells.assign(condition=conditions.conditions(wells), compound=conditions.compounds(wells))
+    identifiers = {batch: table for batch, table in compound_identifiers.items() if batch in batches}
+    kinds = [column.name for column in IDENTIFIER_COLUMNS]
+    table = described_compounds(wells[conditions.is_treated(wells)], identifiers, kinds)
+    doubtful = table[table["contradictory"].notna()]
+    check = dg.AssetCheckResult(
+        asset_key="compounds",
+        check_name=IDENTIFIED_ALIKE,
+        passed=doubtful.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "contradictory": bullet_list(
+                f"{compound}: {words}"
+                for compound, words in zip(doubtful["compound"], doubtful["contradictory"], strict=True)
+            )
+        },
+    )
+    return table_result(
+        "compounds",
+        table,
+        {"batches": ", ".join(batches), "preview": preview(table, 20)},
+        model_version=None if lineage is None else lineage.model_version,
+        training_batches=None if lineage is None else lineage.training_batches,
+        check_results=list(selected(context, check)),
+    )
 
 
 @dg.multi_asset(
@@ -34,8 +93,6 @@ def profile_conditions(
     hit_calls: Frame,
 ) -> Iterator[TableResult]:
     """Fit signatures on position-adjusted expression, then ask of them what resembles what and which sets move."""
-    import pandas as pd
-
     from tcell_assets.science.conditions import compounds, conditions, contexts, is_empty, is_treated
     from tcell_assets.science.screen.dose_response import DoseResponseRule, fit_compounds
     from tcell_assets.science.screen.signatures import fit_signatures
@@ -59,9 +116,16 @@ def profile_conditions(
     version = None if lineage is None else lineage.model_version
     trained_on = None if lineage is None else lineage.training_batches
 
-    def result(asset: str, frame: "pd.DataFrame", more: Mapping[str, Any]) -> TableResult:
+    def result(
+        asset: str, frame: "pd.DataFrame", more: Mapping[str, Any], table: "pa.Table | None" = None
+    ) -> TableResult:
         return table_result(
-            asset, frame, {**shown, **more}, model_version=version, training_batches=trained_on
+            asset,
+            frame,
+            {**shown, **more},
+            model_version=version,
+            training_batches=trained_on,
+            table=table,
         )
 
     signatures = fit_signatures(expression, wells, condition="condition", context="context", usable=counted)
@@ -71,10 +135,12 @@ def profile_conditions(
             f"no signature of {', '.join(without[:5])}{' and more' if len(without) > 5 else ''}: their plates hold no "
             "DMSO well and nothing that other plates hold"
         )
+    long, moved = _long_signatures(signatures, storage)
     yield result(
         "signatures",
-        pd.concat(signatures.tables(), ignore_index=True),
+        moved,
         {"conditions": len(signatures.conditions), "without_signature": len(without)},
+        long,
     )
     yield result(
         "metabolite_similarity", *_similarity(signatures, wells[counted.to_numpy()], hit_calls, settings)
@@ -90,6 +156,30 @@ def profile_conditions(
             "responses": int((fitted["response"] == "response").sum()),
         },
     )
+
+
+def _long_signatures(signatures: "Signatures", storage: Storage) -> tuple["pa.Table", "pd.DataFrame"]:
+    """The table, which 10 000 conditions of 10 000 genes make 100 million rows long, and how many genes each moved."""
+    import tempfile
+    from pathlib import Path
+
+    import pandas as pd
+
+    from tcell_assets.lake.spilled import spilled
+    from tcell_assets.system.files import is_local
+
+    moved: list[pd.DataFrame] = []
+
+    def pieces() -> Iterator["pa.Table"]:
+        for piece in signatures.tables():
+            is_moved = piece["q"] < MOVED_FDR
+            moved.append(is_moved.groupby(piece["condition"]).sum().rename("genes_moved").reset_index())
+            yield TABLES["signatures"].to_arrow(piece)
+
+    root = storage.lake().root
+    # Where the lake is not on a disk of this machine, the system's own place for temporary files must do.
+    table = spilled(pieces(), Path(root.path) if is_local(root) else Path(tempfile.gettempdir()))
+    return table, pd.concat(moved, ignore_index=True)
 
 
 def _similarity(

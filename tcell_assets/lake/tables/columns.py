@@ -37,3 +37,14 @@ def prediction_columns(
             yield Column(target.logit, arrow_type, f"log-odds of {target.title}", nullable=True)
         unit = ", in its unit" if target.is_scaled else ""
         yield Column(target.prediction, arrow_type, f"predicted {target.predicted}{unit}", nullable=True)
+
+
+# In the order in which they are shown.
+IDENTIFIER_COLUMNS = (
+    Column("pubchem_cid", "string", "PubChem compound, its number", nullable=True),
+    Column("chebi", "string", "ChEBI, e.g. CHEBI:17596", nullable=True),
+    Column("hmdb", "string", "Human Metabolome Database, e.g. HMDB0000195", nullable=True),
+    Column("inchikey", "string", "InChIKey", nullable=True),
+    Column("smiles", "string", "SMILES", nullable=True),
+    Column("mechanism", "string", "mechanism or class, in the words of the plate map", nullable=True),
+)

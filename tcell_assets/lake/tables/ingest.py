@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tcell_assets.lake.schema import Column, Table
 from tcell_assets.lake.stages import INGEST
-from tcell_assets.lake.tables.columns import WELL_ID, target_columns
+from tcell_assets.lake.tables.columns import IDENTIFIER_COLUMNS, WELL_ID, target_columns
 from tcell_assets.targets import Target
 
 
@@ -81,6 +81,18 @@ NOT_FOR_TRAINING = (
     "condition", "compound", "dose_um", "dose_written", "time_h", "cell_line", "donor", "factors", "context",
     "well_type",
 )  # fmt: skip
+
+COMPOUND_IDENTIFIERS = Table(
+    asset="compound_identifiers",
+    made_by=INGEST,
+    description="What identifies the compounds of a batch, as its plate map and `compounds.csv` say; empty where these "
+    "say nothing. Nothing is looked up.",
+    columns=(
+        Column("compound", "string", "compound, as in `well_metadata`"),
+        *IDENTIFIER_COLUMNS,
+    ),
+    key=("compound",),
+)
 
 COUNT_MATRIX = Table(
     asset="count_matrix",

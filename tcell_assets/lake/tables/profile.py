@@ -4,9 +4,32 @@ from __future__ import annotations
 
 from tcell_assets.lake.schema import Column, Table
 from tcell_assets.lake.stages import SCREEN
+from tcell_assets.lake.tables.columns import IDENTIFIER_COLUMNS
 
 _CONDITION = Column(
     "condition", "string", "what was done to the wells: compound, dose and every other factor"
+)
+
+COMPOUNDS = Table(
+    asset="compounds",
+    made_by=SCREEN,
+    description="The treated compounds of the screen with what identifies them. Identifiers come from plate maps and "
+    "`compounds.csv` alone; one of which two batches say different things is left out.",
+    columns=(
+        Column("compound", "string", "what the doses of a series share; `A + B` for two compounds"),
+        Column("n_conditions", "int32", "conditions of the compound: its doses, times and further factors"),
+        Column("n_wells", "int32", "wells, those that fail quality control too"),
+        Column("n_batches", "int32", "batches that hold it"),
+        *IDENTIFIER_COLUMNS,
+        Column(
+            "contradictory",
+            "string",
+            "identifiers of which batches say different things, with the values",
+            nullable=True,
+        ),
+    ),
+    key=("compound",),
+    partitioned=False,
 )
 
 SIGNATURES = Table(
@@ -104,7 +127,14 @@ DOSE_RESPONSE = Table(
         Column("r2", "float64", "share of the wells' variance that the curve explains"),
         Column("n_doses", "int32", "different doses"),
         Column("n_wells", "int32", "usable wells"),
+        Column(
+            "dose_means",
+            "string",
+            "JSON: `[dose in µM, mean activity, wells]` of each dose, rising",
+            nullable=True,
+        ),
     ),
     key=("compound", "measure"),
+    code_version="2",
     partitioned=False,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -323,13 +324,23 @@ def fit_compounds(activity: pd.DataFrame, rule: DoseResponseRule | None = None) 
         rule: Levels.
 
     Returns:
-        `compound, measure` and the fields of `DoseCurve`, for compounds with at least 3 doses.
+        `compound, measure`, the fields of `DoseCurve` and `dose_means`, JSON of `[dose, mean activity, wells]` by
+        rising dose, for compounds with at least 3 doses.
     """
     known = activity[activity["dose_um"].notna() & (activity["dose_um"] > 0) & activity["activity"].notna()]
     rows = []
     for (compound, measure), series in known.groupby(["compound", "measure"], sort=True):
         curve = fit_dose_response(series["dose_um"].to_numpy(), series["activity"].to_numpy(), rule)
         if curve is not None:
-            rows.append({"compound": compound, "measure": measure, **vars(curve)})
-    names = ["compound", "measure", *DoseCurve.__dataclass_fields__]
+            means = series.groupby("dose_um")["activity"].agg(["mean", "size"])
+            points = [[float(dose), float(mean), int(size)] for dose, mean, size in means.itertuples()]
+            rows.append(
+                {
+                    "compound": compound,
+                    "measure": measure,
+                    **vars(curve),
+                    "dose_means": json.dumps(points),
+                }
+            )
+    names = ["compound", "measure", *DoseCurve.__dataclass_fields__, "dose_means"]
     return pd.DataFrame(rows, columns=names)
