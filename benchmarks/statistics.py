@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks import profile_statistics
 from benchmarks.training_presets import FROM_ZERO
 from tcell_assets.science.evaluation.conformal import conformal_radii
 from tcell_assets.science.evaluation.evaluation_ladder import baseline_ladder
@@ -315,6 +316,7 @@ PAGES: dict[str, Callable[[], Figure]] = {
     "gene_set_enrichment": enrichment,
     "model_evaluation": evaluation,
     "prediction_intervals": intervals,
+    **profile_statistics.PAGES,
 }
 
 

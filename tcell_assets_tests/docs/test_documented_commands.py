@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,8 +10,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
+import pandas as pd
 import pytest
 
 from tcell_assets.cli import tcell
@@ -22,6 +25,7 @@ PAGES = [
     *sorted((ROOT / "docs" / "landing").glob("*.md")),
 ]
 _BLOCK = re.compile(r"(?P<mark><!-- not run: (?P<why>[^>]+) -->\n)?```bash\n(?P<lines>.*?)```", re.DOTALL)
+_PYTHON = re.compile(r"(?<!-->\n)```python\n(.*?)```", re.DOTALL)
 _SETTING = re.compile(r"[A-Z_]+=")
 
 
@@ -32,6 +36,17 @@ class Block:
     page: Path
     lines: tuple[str, ...]
     why_not: str
+
+
+def programs() -> dict[str, str]:
+    """The Python of each page as one program, and of each notebook its cells in their order."""
+    found = {page.name: "\n".join(_PYTHON.findall(page.read_text())) for page in PAGES}
+    for notebook in sorted((ROOT / "docs").glob("*.ipynb")):
+        cells = json.loads(notebook.read_text())["cells"]
+        found[notebook.name] = "\n".join(
+            "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"
+        )
+    return {name: program for name, program in found.items() if program}
 
 
 def blocks() -> list[Block]:
@@ -107,6 +122,33 @@ def run_in(home: Path, lines: list[str] | tuple[str, ...]) -> None:
         ["bash", "-euo", "pipefail", "-c", script], cwd=home, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, f"{lines}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", programs())
+def test_the_documented_python_runs(name: str, demonstrated: Path) -> None:
+    program = demonstrated / "documented.py"
+    program.write_text(programs()[name])
+    run_in(demonstrated, [f"MPLBACKEND=Agg {shlex.quote(sys.executable)} {program}"])
+
+
+def test_wide_tables_of_batches_with_different_genes_are_read_whole_as_documented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "storage" / "lake" / "expression_matrix"
+    folder.mkdir(parents=True)
+    pd.DataFrame({"well_id": ["a1", "a2"], "IL2": [1.0, 2.0], "CD69": [3.0, 4.0]}).to_parquet(
+        folder / "a.parquet"
+    )
+    pd.DataFrame({"well_id": ["b1"], "CD69": [5.0], "SELL": [6.0]}).to_parquet(folder / "b.parquet")
+    page = (ROOT / "docs" / "report.md").read_text().partition("### Batches with different genes")[2]
+    names: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    exec(_PYTHON.findall(page)[0], names)
+    read = (names["by_pandas"], names["by_polars"].to_pandas(), names["by_duckdb"])
+    for table in read:
+        assert set(table.columns) == {"well_id", "IL2", "CD69", "SELL"}
+        assert table.notna().sum().to_dict() == {"well_id": 3, "IL2": 2, "CD69": 3, "SELL": 1}
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def _planted(seed: int, effect: float = 1.5) -> tuple[pd.DataFrame, pd.DataFrame
     return pd.DataFrame(values, index=table["well_id"]), table, group_of
 
 
-def _similarity(seed: int, effect: float = 1.5) -> tuple[Similarity, dict[str, int]]:
+def _similarity(seed: int, effect: float = 1.5, neighbours: int = 10) -> tuple[Similarity, dict[str, int]]:
     expression, wells, group_of = _planted(seed, effect)
     signatures = fit_signatures(expression, wells)
     positions = {
@@ -47,7 +47,7 @@ def _similarity(seed: int, effect: float = 1.5) -> tuple[Similarity, dict[str, i
         is_active=signatures.conditions["condition"].isin(group_of),
         positions=signatures.conditions["condition"].map(positions),
     )
-    return similar_conditions(signatures.moderated_t, conditions), group_of
+    return similar_conditions(signatures.moderated_t, conditions, neighbours=neighbours), group_of
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -56,6 +56,34 @@ def test_the_four_nearest_of_a_strong_compound_share_its_mechanism(seed: int) ->
     nearest = found.neighbours[found.neighbours["neighbour_rank"] <= 4]
     same = nearest["condition"].map(group_of) == nearest["neighbour"].map(group_of)
     assert same.mean() >= 0.8
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_order_of_neighbours_retrieves_mechanisms_as_well_as_copairs_measures_it(seed: int) -> None:
+    """Mean average precision of the whole order, beside that of copairs on the same signatures."""
+    from copairs import map as copairs_map
+
+    found, group_of = _similarity(seed, neighbours=GROUPS * MEMBERS - 1)
+    is_same = found.neighbours["condition"].map(group_of) == found.neighbours["neighbour"].map(group_of)
+    ordered = found.neighbours.assign(is_same=is_same).sort_values(["condition", "neighbour_rank"])
+    hits_so_far = ordered.groupby("condition")["is_same"].cumsum()
+    precision = (hits_so_far / ordered["neighbour_rank"])[ordered["is_same"]]
+    own = precision.groupby(ordered["condition"]).mean()
+    expression, wells, _ = _planted(seed)
+    signatures = fit_signatures(expression, wells)
+    active = signatures.conditions["condition"].isin(group_of).to_numpy()
+    names = signatures.conditions["condition"][active].reset_index(drop=True)
+    theirs = copairs_map.average_precision(
+        pd.DataFrame({"condition": names, "group": names.map(group_of)}),
+        signatures.moderated_t[active],
+        pos_sameby=["group"],
+        pos_diffby=[],
+        neg_sameby=[],
+        neg_diffby=["group"],
+        progress_bar=False,
+    ).set_index("condition")["average_precision"]
+    np.testing.assert_allclose(own, theirs.loc[own.index], rtol=0, atol=1e-6)
+    assert own.mean() >= 0.9
 
 
 def test_no_neighbour_is_listed_for_or_among_inactive_conditions() -> None:

@@ -40,14 +40,13 @@ def report_file(storage: Storage, batch: str | None = None) -> Path:
         "dmso_distances",
         "hit_calls",
         "expression_map",
-        "model_evaluation",
-        "model_comparison",
     ],
     owners=OWNERS,
     kinds={"html", "plotly"},
     tags=stage_tag(stages.SCREEN),
     # Tables that are left out without a model (metabolite_scores, gene_importance_ranking, latent_map) are no deps:
-    # Dagster would leave the report out with them. The priority makes it the last step of its run all the same.
+    # Dagster would leave the report out with them. The priority makes it the last step of its run all the same. Those
+    # of an evaluation are none either: the UI would ask "are you sure" of each report before the first one.
     op_tags={"dagster/priority": "-1"},
     code_version="1",
     description="The screen as one HTML file to look at and hand on: verdicts first, then metabolites, plates, latent "

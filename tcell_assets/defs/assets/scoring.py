@@ -21,9 +21,10 @@ from tcell_assets.targets import known_with, names_of
 
 OWNERS = ["team:computational-biology"]
 
+# What was learnt of the model's uncertainty (`ensemble_members`, `prediction_intervals`) is added to its predictions
+# where it is there. As dependencies the two would have the UI ask "are you sure" of each scoring before the first
+# evaluation; the footer of `well_predictions` names them all the same.
 SCORED_FROM = ("trained_model", "expression_matrix", "count_matrix", "well_metadata", "well_qc")
-# What was learnt of the model's uncertainty is added to its predictions alone.
-UNCERTAINTY_FROM = ("ensemble_members", "prediction_intervals")
 
 
 @dg.multi_asset(
@@ -33,12 +34,7 @@ UNCERTAINTY_FROM = ("ensemble_members", "prediction_intervals")
         for asset in ("well_predictions", "latent_embeddings", "gene_importance")
     },
     check_specs=SCORING_CHECKS,
-    deps=[*SCORED_FROM, *UNCERTAINTY_FROM],
-    internal_asset_deps={
-        "well_predictions": {dg.AssetKey(asset) for asset in (*SCORED_FROM, *UNCERTAINTY_FROM)},
-        "latent_embeddings": {dg.AssetKey(asset) for asset in SCORED_FROM},
-        "gene_importance": {dg.AssetKey(asset) for asset in SCORED_FROM},
-    },
+    deps=SCORED_FROM,
     partitions_def=screening_batches,
     can_subset=True,
     op_tags=GPU_OP_TAGS,
