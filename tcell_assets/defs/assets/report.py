@@ -34,10 +34,6 @@ def report_file(storage: Storage, batch: str | None = None) -> Path:
         "screen_position_audit",
         "design_audit",
         "plate_similarity",
-        "training_history",
-        "well_predictions",
-        "latent_embeddings",
-        "dmso_distances",
         "hit_calls",
         "expression_map",
     ],
@@ -46,7 +42,8 @@ def report_file(storage: Storage, batch: str | None = None) -> Path:
     tags=stage_tag(stages.SCREEN),
     # Tables that are left out without a model (metabolite_scores, gene_importance_ranking, latent_map) are no deps:
     # Dagster would leave the report out with them. The priority makes it the last step of its run all the same. Those
-    # of an evaluation are none either: the UI would ask "are you sure" of each report before the first one.
+    # of a training, a scoring and an evaluation are none either: the UI would ask "are you sure" of each report before
+    # the first one. The footer of `hit_calls`, and the report's last section, name what was shown.
     op_tags={"dagster/priority": "-1"},
     code_version="1",
     description="The screen as one HTML file to look at and hand on: verdicts first, then metabolites, plates, latent "
