@@ -31,7 +31,14 @@ COMBINED = (
 ONE_FIT = (
     "training renews the expression of counts that were ingested before it, so that one screen has one fit"
 )
-WANTED = {"hit_calls": COMBINED, "latent_map": COMBINED, "metabolite_scores": COMBINED}
+POSITION = "a smooth fit stands beside the forest, and the better of the two is shown"
+WANTED = {
+    "hit_calls": COMBINED,
+    "latent_map": COMBINED,
+    "metabolite_scores": COMBINED,
+    "position_audit": POSITION,
+    "screen_position_audit": POSITION,
+}
 WANTED_OF_EXPRESSION = {**WANTED, "hit_drivers": COMBINED}
 WANTED_OF_COUNTS = {
     **WANTED,

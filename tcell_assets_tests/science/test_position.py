@@ -127,6 +127,34 @@ def test_a_smooth_gradient_has_a_significant_morans_i_and_noise_has_none() -> No
     assert morans_i_by_plate(noise, wells)["morans_p"].item() > 0.05
 
 
+@pytest.mark.parametrize("seed", [11, 12, 13, 14, 15])
+def test_a_weak_gradient_that_a_forest_misses_is_found_by_the_smooth_fit(seed: int) -> None:
+    """Fifteen percent of a score's variance, over row and column; `python -m benchmarks.position` tries 20 screens."""
+    screen = simulate_screen(SimulationSettings(n_genes=64, seed=seed))
+    score = screen.wells.set_index("well_id")["tscore"]
+    row = screen.wells["row"].map(lambda letter: ord(letter) - 65.0).to_numpy()
+    slope = 0.6 * (row - row.mean()) / row.std() + 0.8 * stats.zscore(screen.wells["column"].to_numpy(float))
+    planted = score + np.sqrt(0.15 / 0.85) * score.std() * stats.zscore(slope)
+    (audit,) = position_audit(planted.to_frame(), screen.wells, FAST).to_dict("records")
+    assert (audit["fit"], audit["verdict"]) == ("smooth", "watch")
+
+
+def test_neighbours_that_are_alike_are_to_be_watched_where_no_fit_predicts_them() -> None:
+    """Patches of four wells: no row, column or smooth surface tells them."""
+    wells = pd.concat([one_plate("tc1", plate) for plate in ("A1", "A2", "A3")], ignore_index=True)
+    row = wells["row"].map(lambda letter: ord(letter) - 65)
+    generator = np.random.default_rng(1)
+    patch = wells["plate"] + "_" + (row // 2).astype(str) + "_" + ((wells["column"] - 1) // 2).astype(str)
+    level = dict(zip(patch.unique(), generator.normal(size=patch.nunique()), strict=True))
+    values = pd.Series(patch.map(level).to_numpy() + generator.normal(size=len(wells)), wells["well_id"])
+    wells["metabolite"] = generator.permutation([f"metabolite {number % 96}" for number in range(288)])
+    rule = PositionThresholds(trees=30, watch_r2=0.25, confounded_r2=0.3)
+    (audit,) = position_audit(values.to_frame("score"), wells, rule).to_dict("records")
+    assert audit["r2"] < rule.watch_r2
+    assert audit["verdict"] == "watch"
+    assert "Neighbouring wells are alike beyond chance" in audit["finding"]
+
+
 def test_alternating_rows_are_a_pattern_too() -> None:
     wells = one_plate()
     alternating = pd.Series(wells["row"].map(ord).to_numpy() % 2 * 1.0, index=wells["well_id"])

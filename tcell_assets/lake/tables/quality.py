@@ -85,10 +85,12 @@ _POSITION_COLUMNS = (
     Column("auc", "float64", "the same for a label: area under the ROC curve", nullable=True),
     Column("verdict", "string", "ok, watch or confounded"),
     Column("finding", "string", "what was found, in words"),
+    Column("fit", "string", "which fit predicted better: forest, or smooth for a gradient", nullable=True),
 )
 
 POSITION_AUDIT = Table(
     asset="position_audit",
+    code_version="2",
     made_by=INGEST,
     description="How much of each variable of a batch the position on the plate alone explains.",
     columns=_POSITION_COLUMNS,
@@ -97,6 +99,7 @@ POSITION_AUDIT = Table(
 
 SCREEN_POSITION_AUDIT = Table(
     asset="screen_position_audit",
+    code_version="2",
     made_by=SCREEN,
     description="The same over all batches, latents included: the screen's verdict on its own plate layout.",
     columns=_POSITION_COLUMNS,

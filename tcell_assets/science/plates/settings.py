@@ -140,7 +140,7 @@ class PositionThresholds(Settings):
     """When position explains too much, and how the audit looks for it."""
 
     watch_r2: float = setting(
-        0.1, "R² of the position-only forest above which a score is to be watched", at_least=0, at_most=1
+        0.1, "R² of the better position-only fit above which a score is to be watched", at_least=0, at_most=1
     )
     confounded_r2: float = setting(
         0.3, "R² above which a score is confounded with position", at_least=0, at_most=1
@@ -153,6 +153,13 @@ class PositionThresholds(Settings):
     )
     confounded_auc: float = setting(
         0.75, "area above which a label is confounded with position", at_least=0, at_most=1
+    )
+    watch_morans_p: float = setting(
+        0.001,
+        "p of Moran's I up to which a variable is to be watched although position predicts little of it; each of the "
+        "ten or so variables of a screen is tested, so this low",
+        at_least=0,
+        at_most=1,
     )
     folds: int = setting(5, "folds of whole metabolites", at_least=2)
     trees: int = setting(50, "trees of the position-only forest", at_least=1)
