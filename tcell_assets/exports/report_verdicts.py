@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tcell_assets.lake.tables import TABLES
-from tcell_assets.science.evaluation.model_evaluation import warnings_in_words
+from tcell_assets.science.evaluation.model_evaluation import best_in_words, warnings_in_words
 from tcell_assets.science.plates.position import CONSEQUENCES
 
 UNKNOWN = "not judged"
@@ -118,18 +118,14 @@ def _quality(wells: pd.DataFrame | None, plates: pd.DataFrame | None) -> Verdict
 
 
 def _model(comparison: pd.DataFrame | None) -> Verdict:
-    """The Transformer against PCA + ridge and position alone, whole metabolites held out."""
+    """The Transformer against the best of the ladder and position alone, whole metabolites held out."""
     topic = "Model against baselines"
     if comparison is None:
         return _not_judged(topic, "model_comparison")
     if not (comparison["scheme"] == "leave_metabolite_out").any():
         return Verdict(topic, UNKNOWN, ("no evaluation with metabolites held out",))
-    findings = tuple(warnings_in_words(comparison))
-    return Verdict(
-        topic,
-        "watch" if findings else "ok",
-        findings[:MOST_FINDINGS] or ("above PCA + ridge and position alone for every score and the label",),
-    )
+    found = warnings_in_words(comparison)
+    return Verdict(topic, "watch" if found else "ok", (*best_in_words(comparison), *found[:MOST_FINDINGS]))
 
 
 def _not_judged(topic: str, *assets: str) -> Verdict:

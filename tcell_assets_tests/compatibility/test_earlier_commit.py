@@ -39,7 +39,14 @@ WANTED = {
     "position_audit": POSITION,
     "screen_position_audit": POSITION,
 }
-WANTED_OF_EXPRESSION = {**WANTED, "hit_drivers": COMBINED}
+LADDER = "further rungs stand beside those of before"
+WANTED_OF_EXPRESSION = {
+    **WANTED,
+    "hit_drivers": COMBINED,
+    **dict.fromkeys(
+        ("evaluation_predictions", "model_evaluation", "model_comparison", "prediction_intervals"), LADDER
+    ),
+}
 WANTED_OF_COUNTS = {
     **WANTED,
     **dict.fromkeys(
@@ -108,6 +115,7 @@ def test_a_screen_of_expression_gives_the_tables_it_gave(
     now = _assert_made_again(expression_screen, tmp_path, STAGES, WANTED_OF_EXPRESSION)
     assert_calls_of_each_space_are_as_before(expression_screen, now)
     assert_scores_differ_in_their_order_alone(expression_screen, now)
+    assert_rungs_of_before_are_as_before(expression_screen, now)
 
 
 def test_a_screen_of_counts_gives_the_tables_it_gave(counts_screen: Installation, tmp_path: Path) -> None:
@@ -119,6 +127,18 @@ def assert_calls_of_each_space_are_as_before(earlier: Installation, now: Install
     before, after = (pd.read_parquet(each.tables()["hit_calls"]) for each in (earlier, now))
     after = after[after["feature_space"] != "combined"].reset_index(drop=True)[list(before)]
     pd.testing.assert_frame_equal(after, before, check_exact=True)
+
+
+def assert_rungs_of_before_are_as_before(earlier: Installation, now: Installation) -> None:
+    for asset, rung in (
+        ("evaluation_predictions", "model"),
+        ("model_evaluation", "model"),
+        ("model_comparison", "other"),
+        ("prediction_intervals", "model"),
+    ):
+        before, after = (pd.read_parquet(each.tables()[asset]) for each in (earlier, now))
+        after = after[after[rung].isin(set(before[rung]))].reset_index(drop=True)[list(before)]
+        pd.testing.assert_frame_equal(after, before, check_exact=True, obj=asset)
 
 
 def assert_scores_differ_in_their_order_alone(earlier: Installation, now: Installation) -> None:

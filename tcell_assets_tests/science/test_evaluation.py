@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,12 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score, roc_auc_score
 
+from tcell_assets.lake.kept_frames import KeptFrames
 from tcell_assets.science.evaluation.evaluation_ladder import FitPredict, FoldWells, baseline_ladder
 from tcell_assets.science.evaluation.model_evaluation import (
     RESIDUAL_METRIC,
     EvaluationData,
+    best_in_words,
     ladder_metrics,
     out_of_fold_predictions,
     paired_differences,
@@ -148,9 +151,27 @@ def test_the_warning_says_in_words_where_the_transformer_is_not_above_a_plainer_
     predictions = out_of_fold_predictions(data, models, ["leave_metabolite_out"])
     sentences = warnings_in_words(paired_differences(predictions, data.wells, draws=200))
     assert any(
-        sentence.startswith("the Transformer is below PCA + ridge for tscore with metabolites held out: R² ")
+        sentence.startswith(
+            "the Transformer is below PCA + ridge, the best, for tscore with metabolites held out: R² "
+        )
         for sentence in sentences
     )
+
+
+def test_the_best_model_is_named_with_how_far_it_lies_above_the_next() -> None:
+    differences = pd.DataFrame(
+        [
+            ("tscore", "r2", "boosting", 0.09, 0.38),
+            ("tscore", "r2", "pca_ridge", 0.09, 0.10),
+            ("is_activated", "auroc", "boosting", 0.9, 0.85),
+            ("is_activated", "auroc", "pca_ridge", 0.9, float("nan")),
+        ],
+        columns=["target", "metric", "other", "value", "other_value"],
+    ).assign(scheme="leave_metabolite_out", model="transformer")
+    assert best_in_words(differences) == [
+        "tscore: boosting on genes is best, R² 0.380, 0.290 above the Transformer",
+        "is_activated: the Transformer is best, AUROC 0.900, 0.050 above boosting on genes",
+    ]
 
 
 def test_no_warning_is_given_where_the_transformer_is_above_both() -> None:
@@ -197,6 +218,7 @@ def test_a_model_that_knows_only_the_position_has_nothing_left_within_plates() -
 
 def test_the_ladder_holds_every_rung_and_says_nothing_of_depth_it_does_not_know() -> None:
     rungs = ["mean", "position_forest", "depth_only", "pca_ridge", "pca_forest", "nearest_neighbours"]
+    rungs += ["boosting", "kernel_ridge", "small_network"]
     assert list(baseline_ladder(has_depth=True)) == rungs
     assert "depth_only" not in baseline_ladder(has_depth=False)
 
@@ -208,9 +230,59 @@ def test_models_that_read_expression_beat_those_that_do_not() -> None:
     )
     table = ladder_metrics(predictions, data.wells, draws=2).set_index(["model", "target", "metric"])["value"]
     blind = max(table[model, "tscore", "r2"] for model in ("mean", "position_forest", "depth_only"))
-    for model in ("pca_ridge", "pca_forest", "nearest_neighbours"):
+    reading = ("pca_ridge", "pca_forest", "nearest_neighbours", "boosting", "kernel_ridge", "small_network")
+    for model in reading:
         assert table[model, "tscore", "r2"] > blind + 0.3
         assert table[model, "is_activated", "auroc"] > 0.8
+
+
+def test_an_evaluation_that_was_stopped_goes_on_with_the_same_result(tmp_path: Path) -> None:
+    data = evaluation_data()
+    rungs = baseline_ladder(has_depth=True)
+    ladder = {name: rungs[name] for name in ("mean", "pca_ridge", "pca_forest")}
+    whole = out_of_fold_predictions(data, ladder, ["leave_metabolite_out"], n_folds=3)
+    seen: list[tuple[str, str, int]] = []
+
+    def stop_at_the_fifth(scheme: str, model: str, fold: int) -> None:
+        seen.append((scheme, model, fold))
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    fitted: list[str] = []
+
+    def counted(name: str) -> FitPredict:
+        def fit_predict(training: FoldWells, held_out: FoldWells) -> pd.DataFrame:
+            fitted.append(name)
+            return ladder[name](training, held_out)
+
+        return fit_predict
+
+    with pytest.raises(KeyboardInterrupt):
+        out_of_fold_predictions(
+            data,
+            ladder,
+            ["leave_metabolite_out"],
+            n_folds=3,
+            on_progress=stop_at_the_fifth,
+            kept=KeptFrames(tmp_path, "work"),
+        )
+    kept = KeptFrames(tmp_path, "work")
+    assert len(kept) == 4
+    again = {name: counted(name) for name in ladder}
+    resumed = out_of_fold_predictions(data, again, ["leave_metabolite_out"], n_folds=3, kept=kept)
+    pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
+    assert len(fitted) == 5
+
+
+def test_fits_of_other_work_or_in_a_torn_file_are_not_taken(tmp_path: Path) -> None:
+    kept = KeptFrames(tmp_path, "work")
+    kept["random-1-mean"] = pd.DataFrame({"pred_tscore": [0.5]}, index=pd.Index(["w1"], name="well_id"))
+    pd.testing.assert_frame_equal(KeptFrames(tmp_path, "work")["random-1-mean"], kept["random-1-mean"])
+    (torn,) = kept.folder.iterdir()
+    torn.write_bytes(torn.read_bytes()[:50])
+    assert kept.get("random-1-mean") is None
+    assert len(KeptFrames(tmp_path, "other work")) == 0
+    assert not kept.folder.exists(), "what other work left is deleted"
 
 
 def test_a_target_that_no_training_well_has_is_not_scored() -> None:

@@ -56,6 +56,7 @@ def _evaluation_predictions(targets: Sequence[Target]) -> tuple[Column, ...]:
 
 EVALUATION_PREDICTIONS = Table(
     asset="evaluation_predictions",
+    code_version="2",
     made_by=EVALUATE,
     description="What every model of the ladder predicts for wells it has not seen, in the same folds for all.",
     columns_of=_evaluation_predictions,
@@ -65,6 +66,7 @@ EVALUATION_PREDICTIONS = Table(
 
 MODEL_EVALUATION = Table(
     asset="model_evaluation",
+    code_version="2",
     made_by=EVALUATE,
     description="How good every model of the ladder is on wells it has not seen, with bootstrap intervals over "
     "metabolites.",
@@ -90,6 +92,7 @@ MODEL_EVALUATION = Table(
 
 MODEL_COMPARISON = Table(
     asset="model_comparison",
+    code_version="2",
     made_by=EVALUATE,
     description="How far the Transformer lies above every other model on the same wells: better only where the interval"
     " excludes 0.",
@@ -112,6 +115,7 @@ MODEL_COMPARISON = Table(
 
 PREDICTION_INTERVALS = Table(
     asset="prediction_intervals",
+    code_version="2",
     made_by=EVALUATE,
     description="Half-width of the conformal interval around a predicted score, and how many held-out wells it covers.",
     columns=(

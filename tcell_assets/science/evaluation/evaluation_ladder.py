@@ -5,16 +5,27 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -24,6 +35,18 @@ from tcell_assets.targets import Target, evaluated, known_targets, names_of
 PRINCIPAL_COMPONENTS = 50
 NEIGHBOURS = 15
 TREES = 100
+# Small, slow and drawing a part of the genes a split: hundreds of wells beside thousands of genes.
+BOOSTING: dict[str, Any] = {
+    "max_iter": 150,
+    "learning_rate": 0.06,
+    "max_leaf_nodes": 8,
+    "min_samples_leaf": 5,
+    "l2_regularization": 1.0,
+    "max_features": 0.3,
+    "early_stopping": False,
+}
+# Stopping early would take a tenth of the few wells away; the penalty does its work.
+NETWORK: dict[str, Any] = {"hidden_layer_sizes": (64,), "alpha": 10.0, "max_iter": 100}
 
 # With fewer wells of a class, the inner folds of the logistic regression cannot all hold both classes.
 RAREST_CLASS = 6
@@ -86,6 +109,33 @@ def baseline_ladder(has_depth: bool, seed: int = 614) -> dict[str, FitPredict]:
     def nearest_classifier() -> KNeighborsClassifier:
         return KNeighborsClassifier(NEIGHBOURS, weights="distance")
 
+    def boosting_regressor() -> HistGradientBoostingRegressor:
+        return HistGradientBoostingRegressor(random_state=seed, **BOOSTING)
+
+    def boosting_classifier() -> HistGradientBoostingClassifier:
+        return HistGradientBoostingClassifier(random_state=seed, **BOOSTING)
+
+    def kernel_ridge() -> Pipeline:
+        # With z-scored genes 1 / genes is the kernel's natural width, as in scikit-learn's `scale`.
+        search = GridSearchCV(
+            _KernelRidge(), {"alpha": np.logspace(-2, 2, 5), "width": [0.3, 1.0, 3.0]}, cv=3
+        )
+        return make_pipeline(
+            StandardScaler(), TransformedTargetRegressor(search, transformer=StandardScaler())
+        )
+
+    def kernel_classifier() -> Pipeline:
+        return make_pipeline(StandardScaler(), _KernelClassifier())
+
+    def network_regressor() -> Pipeline:
+        network = MLPRegressor(random_state=seed, **NETWORK)
+        return make_pipeline(
+            StandardScaler(), TransformedTargetRegressor(network, transformer=StandardScaler())
+        )
+
+    def network_classifier() -> Pipeline:
+        return make_pipeline(StandardScaler(), MLPClassifier(random_state=seed, **NETWORK))
+
     components = _principal_components(seed)
     ladder = {
         "mean": _per_target(DummyRegressor, lambda: DummyClassifier(strategy="prior"), _no_features),
@@ -94,10 +144,36 @@ def baseline_ladder(has_depth: bool, seed: int = 614) -> dict[str, FitPredict]:
         "pca_ridge": _per_target(ridge, logistic, components),
         "pca_forest": _per_target(forest_regressor, forest_classifier, components),
         "nearest_neighbours": _per_target(nearest_regressor, nearest_classifier, components),
+        "boosting": _per_target(boosting_regressor, boosting_classifier, _genes),
+        "kernel_ridge": _per_target(kernel_ridge, kernel_classifier, _genes),
+        "small_network": _per_target(network_regressor, network_classifier, _genes),
     }
     if not has_depth:
         del ladder["depth_only"]
     return ladder
+
+
+class _KernelRidge(KernelRidge):  # type: ignore[misc]
+    """Kernel ridge whose `width` is in units of the natural one, gamma = width / genes."""
+
+    def __init__(self, alpha: float = 1.0, width: float = 1.0) -> None:
+        super().__init__(alpha=alpha, kernel="rbf")
+        self.width = width
+
+    def fit(self, features: np.ndarray, target: np.ndarray) -> _KernelRidge:
+        """See `KernelRidge.fit`."""
+        self.gamma = self.width / features.shape[1]
+        return cast("_KernelRidge", super().fit(features, target))
+
+
+class _KernelClassifier(GaussianProcessClassifier):  # type: ignore[misc]
+    """The label's counterpart: a Gaussian process of the same kernel, which gives probabilities of its own."""
+
+    def fit(self, features: np.ndarray, target: np.ndarray) -> _KernelClassifier:
+        """See `GaussianProcessClassifier.fit`; RBF's length ℓ means gamma = 1 / (2 ℓ²)."""
+        self.kernel = ConstantKernel(4.0) * RBF(np.sqrt(features.shape[1] / 2.0))
+        self.optimizer = None
+        return cast("_KernelClassifier", super().fit(features, target))
 
 
 def without_targets(side: FoldWells) -> FoldWells:
@@ -138,6 +214,10 @@ def _per_target(
 
 def _no_features(training: FoldWells, held_out: FoldWells) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros((len(training.wells), 1)), np.zeros((len(held_out.wells), 1))
+
+
+def _genes(training: FoldWells, held_out: FoldWells) -> tuple[np.ndarray, np.ndarray]:
+    return training.expression.to_numpy(dtype=np.float64), held_out.expression.to_numpy(dtype=np.float64)
 
 
 def _position(training: FoldWells, held_out: FoldWells) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,6 +46,9 @@ MODEL_WORDS = {
     "pca_ridge": "PCA + ridge",
     "pca_forest": "PCA + forest",
     "nearest_neighbours": "nearest neighbours",
+    "boosting": "boosting on genes",
+    "kernel_ridge": "RBF kernel ridge",
+    "small_network": "a small network",
     "transformer": "the Transformer",
 }
 
@@ -78,6 +81,7 @@ def out_of_fold_predictions(
     n_folds: int = 5,
     seed: int = 614,
     on_progress: Callable[[str, str, int], None] | None = None,
+    kept: MutableMapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Predictions of every held-out well by models that have not seen it, in the same folds for all.
 
@@ -90,6 +94,8 @@ def out_of_fold_predictions(
         n_folds: Folds of the schemes that choose their own.
         seed: Of the folds.
         on_progress: Called with scheme, model and fold before each fit.
+        kept: Predictions of fits that were finished before, by `<scheme>-<fold>-<model>`; these are not fitted again,
+            and new ones are put there. It must hold fits on the same data by the same models alone.
 
     Returns:
         `scheme, model, fold, well_id` and the prediction of every evaluated target.
@@ -111,7 +117,12 @@ def out_of_fold_predictions(
             for name, fit_predict in models.items():
                 if on_progress is not None:
                     on_progress(scheme, name, int(fold))
-                predicted = fit_predict(training_side, held_out_side)
+                fit = f"{scheme}-{fold}-{name}"
+                predicted = kept.get(fit) if kept is not None else None
+                if predicted is None:
+                    predicted = fit_predict(training_side, held_out_side)
+                    if kept is not None:
+                        kept[fit] = predicted
                 if sorted(predicted.index) != sorted(held_out_side.wells.index):
                     missing = set(held_out_side.wells.index) ^ set(predicted.index)
                     raise ValueError(
@@ -238,22 +249,52 @@ def warnings_in_words(differences: pd.DataFrame, scheme: Scheme = "leave_metabol
         scheme: The scheme to judge by.
 
     Returns:
-        One sentence for each headline metric (R² of a score, AUROC of the label) in which the model is not
-        better than PCA + ridge or than position alone; empty where it is above both everywhere.
+        For each headline metric (R² of a score, AUROC of the label) a sentence on the best plainer model where the
+        model is not above it, by how much, and one on position alone where it is not above that; empty where it is
+        above all of them everywhere.
     """
-    judged = differences[
-        (differences["scheme"] == scheme)
-        & differences["other"].isin(["pca_ridge", "position_forest"])
-        & differences["metric"].isin(["r2", "auroc"])
-        & (differences["verdict"] != "better")
-    ]
+    judged = _headline_metrics(differences, scheme)
+    best = judged.loc[judged.groupby("target", sort=False)["other_value"].idxmax()] if len(judged) else judged
+    position = judged[(judged["other"] == "position_forest") & ~judged.index.isin(best.index)]
     return [
-        f"{_words(row['model'])} is {'below' if row['verdict'] == 'worse' else 'not above'} {_words(row['other'])} "
+        f"{_words(row['model'])} is {'below' if row['verdict'] == 'worse' else 'not above'} {_words(row['other'])}"
+        f"{', the best,' if number < len(best) else ''} "
         f"for {row['target']} with {SCHEME_WORDS[scheme]}: {'R²' if row['metric'] == 'r2' else 'AUROC'} "
         f"{row['value']:.3f} against {row['other_value']:.3f} (difference {row['difference']:+.3f}, interval "
         f"{row['low']:+.3f} to {row['high']:+.3f})"
-        for row in judged.to_dict("records")
+        for number, row in enumerate([*best.to_dict("records"), *position.to_dict("records")])
+        if row["verdict"] != "better"
     ]
+
+
+def best_in_words(differences: pd.DataFrame, scheme: Scheme = "leave_metabolite_out") -> list[str]:
+    """Which model predicts each headline metric best, and how far it lies above the model or the next plainer one.
+
+    Args:
+        differences: As `paired_differences` returns.
+        scheme: The scheme to judge by.
+    """
+    lines = []
+    for target, rows in _headline_metrics(differences, scheme).groupby("target", sort=False):
+        plainer = rows.sort_values("other_value", ascending=False, kind="stable").iloc[0]
+        model, name = float(plainer["value"]), "R²" if plainer["metric"] == "r2" else "AUROC"
+        first, second = (
+            (_words(plainer["model"]), model),
+            (_words(plainer["other"]), float(plainer["other_value"])),
+        )
+        if second[1] > first[1]:
+            first, second = second, first
+        lines.append(
+            f"{target}: {first[0]} is best, {name} {first[1]:.3f}, {first[1] - second[1]:.3f} above {second[0]}"
+        )
+    return lines
+
+
+def _headline_metrics(differences: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
+    """Differences of R² and AUROC under a scheme, where both are known."""
+    chosen = (differences["scheme"] == scheme) & differences["metric"].isin(["r2", "auroc"])
+    known = differences["other_value"].notna() & differences["value"].notna()
+    return differences.loc[chosen & known]
 
 
 def without_position(values: np.ndarray, wells: pd.DataFrame, rounds: int = 100) -> np.ndarray:
