@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tcell_assets.landing.batch import LandedBatch, read_batch
 from tcell_assets.landing.columns import columns_of
-from tcell_assets.landing.conditions import yaml_value
 from tcell_assets.landing.files import LandingFile, list_files
 from tcell_assets.landing.fingerprint import list_batches
 from tcell_assets.landing.problems import LandingError, ProblemCollector
 from tcell_assets.landing.published import is_published
+from tcell_assets.landing.questions import yaml_value
 from tcell_assets.landing.screen_file import settings_of
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.spreadsheets import read_table
@@ -165,5 +165,11 @@ def proposed_settings(folder: Path, checked: list[CheckedBatch]) -> str:
         lines += ["", "# What was measured: counts or vst.", f"value_kind: {kinds.pop()}"]
     if errors:
         lines += ["", "# Still to be answered:"]
-        lines += [f"#   {cause}" for error in errors for cause in error.causes()]
+        lines += [f"#   {text}" for error in errors for text in _to_answer(error)]
     return "\n".join(lines) + "\n"
+
+
+def _to_answer(error: LandingError) -> list[str]:
+    """Each question by itself, since each has its own line; of other problems a sentence a cause."""
+    questions = [str(problem) for problem in error.problems if "Say in screen.yaml" in problem.mend]
+    return questions + [cause for cause in error.causes() if "Say in screen.yaml" not in cause]

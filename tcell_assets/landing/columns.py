@@ -17,8 +17,8 @@ from tcell_assets.targets import spelling
 COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
     "well_id": ("wellid", "platewell", "plateandwell"),
     "batch": ("batch", "batchid", "screeningbatch"),
-    "plate": ("plate", "plateid", "platename", "platebarcode"),
-    "well": ("well", "wellname", "wellposition", "position"),
+    "plate": ("plate", "plateid", "platename", "platebarcode", "rnaplate", "detplate"),
+    "well": ("well", "wellname", "wellposition", "position", "rnawell", "detwell", "pertwell"),
     "row": ("row", "wellrow"),
     "column": ("column", "col", "wellcolumn"),
     "metabolite": (
@@ -39,6 +39,7 @@ COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
         "druga",
         "compounda",
         "pertiname",
+        "pertmfcdesc",
         "perturbation",
         "perturbagen",
         "substance",
@@ -65,6 +66,7 @@ COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
         "drugconcentration",
         "drugdose",
         "pertdose",
+        "pertidose",
     ),
     "concentration_unit": (
         "concentrationunit",
@@ -86,6 +88,7 @@ COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
         "treatmentduration",
         "hours",
         "perttime",
+        "pertitime",
         "timepoints",
     ),
     "time_unit": ("timeunit", "timepointunit", "perttimeunit", "timeunits"),
@@ -117,6 +120,17 @@ COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
 
 PARTNERS = (2, 3, 4)
 """A well may hold this many compounds: ``compound_2``, ``concentration_2`` and so on beside the first."""
+_OF_PARTNER = {
+    number: tuple(
+        f"{word}{which}{dose}"
+        for word in ("drug", "compound", "treatment")
+        for which in (str(number), "abcd"[number - 1])
+        for dose in ("conc", "concentration", "dose")
+    )
+    for number in (1, *PARTNERS)
+}
+# ``Drug A conc (nM)`` beside ``Drug A``.
+COLUMN_SPELLINGS["concentration"] += _OF_PARTNER[1]
 for _number in PARTNERS:
     _letter = "abcd"[_number - 1]
     COLUMN_SPELLINGS[f"compound_{_number}"] = tuple(
@@ -124,8 +138,9 @@ for _number in PARTNERS:
         for word in ("treatment", "compound", "drug", "metabolite")
         for end in (f"{_number}", f"name{_number}", f"{_number}name", _letter)
     )
-    COLUMN_SPELLINGS[f"concentration_{_number}"] = tuple(
-        f"{word}{end}" for word in ("concentration", "conc", "dose") for end in (f"{_number}", _letter)
+    COLUMN_SPELLINGS[f"concentration_{_number}"] = (
+        tuple(f"{word}{end}" for word in ("concentration", "conc", "dose") for end in (f"{_number}", _letter))
+        + _OF_PARTNER[_number]
     )
     COLUMN_SPELLINGS[f"concentration_unit_{_number}"] = tuple(
         spelling

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tcell_assets.landing.columns import HARMLESS
-from tcell_assets.landing.names import alike
 from tcell_assets.landing.plate_map import WellEntry
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
-from tcell_assets.landing.quantities import NUMBER, Quantity, is_dose_unit, read_quantity, time_unit
+from tcell_assets.landing.quantities import NUMBER, Quantity, read_quantity
+from tcell_assets.landing.questions import ask_about_names, ask_about_units, ask_about_unread, yaml_value
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.tables import parse_number
 from tcell_assets.landing.well_types import (
@@ -26,13 +25,14 @@ from tcell_assets.landing.well_types import (
     type_of_name,
     type_word,
 )
-from tcell_assets.targets import spelling
 
 # How R, Python and spreadsheets write that a cell is blank; what stands beside it says which kind of well it is.
-BLANK_NAMES = frozenset({"", "NA", "N/A", "na", "n/a", "NaN", "nan", "None", "null", "NULL", "-", "#N/A"})
-DOSE_AT_END = re.compile(rf"(?P<name>.*?\S)[\s_,]*[\s_,(]\s*(?P<dose>{NUMBER}\s?[fpnuμm]?M)\)?")
-# A designed factor has few levels that many wells share; what most wells have for themselves was read off them.
-FEWEST_IDENTIFIERS = 20
+BLANK_NAMES = frozenset(
+    {"", "NA", "N/A", "na", "n/a", "NaN", "nan", "None", "null", "NULL", "-", "#N/A", "-666"}
+)
+DOSE_AT_END = re.compile(
+    rf"(?P<name>.*?\S)(?:[\s_,]*[\s_,(@]\s*(?P<dose>{NUMBER}\s?[fpnuμm]?M)|-(?P<after_hyphen>[0-9.]+\s?[fpnuμm]M))\)?"
+)
 DEFAULT_CONTROLS = LandingSettings().control_names
 
 
@@ -53,13 +53,14 @@ def settle_wells(
     """
     wells = _with_types(entries, settings, problems, notes)
     wells = _with_doses_from_names(wells, settings, problems, notes)
-    _check_names(wells, settings, problems)
+    ask_about_names(wells, settings, problems)
     wells = _with_concentration_in_name(wells, settings.concentration_in_name, notes)
     with_dose = settings.concentration_in_name is not False
     wells = [_with_condition(well, with_dose) for well in wells]
     _check_distinct(wells, with_dose, problems)
     wells = [_with_all_compounds(well) for well in wells]
-    _check_unread(wells, problems, notes)
+    ask_about_units(wells, problems)
+    ask_about_unread(wells, problems, notes)
     _note_units(wells, notes)
     return wells
 
@@ -76,24 +77,35 @@ def _with_types(
     says_nothing = len(stated) == 1
     has_vehicle = any(by_name[entry.metabolite] == VEHICLE_CONTROL for entry in entries)
     has_volumes = any(entry.volume for entry in entries)
-    vehicles_by_type = _names_always_typed(entries, VEHICLE_CONTROL)
+    by_type = _names_always_typed(entries)
+    flagged_otherwise = {entry.metabolite for entry in entries if entry.is_dmso is False}
     wells: list[WellEntry] = []
     read_as: dict[tuple[str, WellType], int] = Counter()
     for entry in entries:
         said = None if says_nothing else entry.stated_type
         partners = _real_partners(entry, settings, are_stated)
-        if by_name[entry.metabolite] == VEHICLE_CONTROL and partners and said in (None, SAMPLE):
-            # The vehicle in the first column and a compound in the second is that compound alone.
+        holds_none = (
+            by_name[entry.metabolite] in (VEHICLE_CONTROL, UNTREATED) or entry.metabolite in BLANK_NAMES
+        )
+        if holds_none and partners and said in (None, SAMPLE) and not entry.is_dmso:
+            # The vehicle or nothing in the first column and a compound in the second is that compound alone.
             (compound, dose), *partners = partners
             entry = replace(
                 entry, metabolite=compound, dose=dose, concentration=dose.number if dose else None
             )
             by_name.setdefault(compound, SAMPLE)
-        kind = _type_of(entry, said, by_name, settings, has_vehicle, vehicles_by_type)
+        kind = _type_of(entry, said, by_name, settings, has_vehicle, by_type)
+        if entry.is_dmso and entry.metabolite in flagged_otherwise and by_name[entry.metabolite] == SAMPLE:
+            kind = _Contradiction(
+                f"says that {quoted(entry.metabolite)} is DMSO, and elsewhere that it is not"
+            )
         if isinstance(kind, _Contradiction):
-            place, mend = f"row {entry.file_row}", _mend(entry.metabolite)
-            problems.add("contradictions", entry.file, place, kind.found, mend)
-            kind = SAMPLE
+            is_vehicle = by_name[entry.metabolite] == VEHICLE_CONTROL
+            place = f"row {entry.file_row}"
+            mend = kind.mend or ("Correct one of the two" if is_vehicle else _mend(entry.metabolite))
+            about = "contradictions about the vehicle" if is_vehicle else "contradictions"
+            problems.add(kind.about or about, entry.file, place, kind.found, mend)
+            kind = VEHICLE_CONTROL if is_vehicle else SAMPLE
         if has_volumes and entry.volume == 0 and kind != VEHICLE_CONTROL:
             kind = EMPTY
         name = entry.metabolite
@@ -116,6 +128,8 @@ class _Contradiction:
     """What a row says of a control that cannot both be true."""
 
     found: str
+    mend: str = ""
+    about: str = ""
 
 
 def _type_of(
@@ -124,7 +138,7 @@ def _type_of(
     by_name: dict[str, WellType],
     settings: LandingSettings,
     has_vehicle: bool,
-    vehicles_by_type: set[str],
+    by_type: dict[str, str],
 ) -> WellType | _Contradiction:
     """The well's type, or what contradicts what."""
     name, flag, named = entry.metabolite, entry.is_dmso, by_name[entry.metabolite]
@@ -150,11 +164,26 @@ def _type_of(
         if said in (POSITIVE_CONTROL, VEHICLE_CONTROL, NEGATIVE):
             return contradiction
         return UNTREATED if said == UNTREATED else named
-    if said == VEHICLE_CONTROL and name in vehicles_by_type:
-        return VEHICLE_CONTROL
+    if said in (VEHICLE_CONTROL, UNTREATED) and by_type.get(name) == said:
+        return said
     if said in (VEHICLE_CONTROL, NEGATIVE, CONTROL, UNTREATED, EMPTY):
         return contradiction
+    if said in (None, SAMPLE) and entry.is_dmso is None and _is_word_for_wells(name, settings):
+        shown = yaml_value(name)
+        return _Contradiction(
+            f"names {quoted(name)}, a word for a kind of well, where the compound should stand",
+            f"Name the compound, or say in screen.yaml what the word means: control_names: [DMSO, {shown}], "
+            f"positive_control_names: [{shown}], or names: {{{shown}: {shown}}} if it is a compound",
+            f"wells called {quoted(name)}",
+        )
     return POSITIVE_CONTROL if said == POSITIVE_CONTROL else SAMPLE
+
+
+def _is_word_for_wells(name: str, settings: LandingSettings) -> bool:
+    """Whether a compound's name is ``control``, ``neg`` or ``sample``, and nobody said that it is meant."""
+    return (
+        type_word(name) in (NEGATIVE, CONTROL, POSITIVE_CONTROL, SAMPLE) and settings.names.get(name) != name
+    )
 
 
 def _type_of_blank(
@@ -186,11 +215,12 @@ def _mend(name: str) -> str:
     )
 
 
-def _names_always_typed(entries: Sequence[WellEntry], kind: WellType) -> set[str]:
+def _names_always_typed(entries: Sequence[WellEntry]) -> dict[str, str]:
+    """The kind of well that a column of types gives a name, where it gives that name one kind alone."""
     types: dict[str, set[str | None]] = defaultdict(set)
     for entry in entries:
         types[entry.metabolite].add(entry.stated_type)
-    return {name for name, found in types.items() if found == {kind}}
+    return {name: kind for name, (kind, *others) in types.items() if kind is not None and not others}
 
 
 def _control_name(entry: WellEntry, settings: LandingSettings) -> str:
@@ -198,7 +228,7 @@ def _control_name(entry: WellEntry, settings: LandingSettings) -> str:
     name, controls = entry.metabolite, settings.control_names
     if name in controls:
         return name
-    if name in BLANK_NAMES and entry.is_dmso is None:
+    if name in BLANK_NAMES and (entry.is_dmso is None or not name):
         name = entry.solvent if type_of_name(entry.solvent, controls, False) == VEHICLE_CONTROL else ""
         return (
             controls[0]
@@ -231,12 +261,14 @@ def _with_doses_from_names(
     bases: dict[str, set[str]] = defaultdict(set)
     for name in names:
         match = DOSE_AT_END.fullmatch(name)
-        dose = None if match is None else read_quantity(match["dose"], "")
+        dose = None if match is None else read_quantity(match["dose"] or match["after_hyphen"], "")
         if match is not None and dose is not None and settings.names.get(name) != name:
-            parsed[name] = (match["name"].rstrip(" _-,"), dose)
+            parsed[name] = (match["name"].rstrip(" _-,@"), dose)
             bases[parsed[name][0]].add(name)
-    parsed = {name: found for name, found in parsed.items() if len(bases[found[0]]) > 1 or found[0] in names}
-    if not parsed:
+    # One compound in several doses shows that the screen writes doses so; what ends in a mere M may still be a name.
+    shared = {name for name, found in parsed.items() if len(bases[found[0]]) > 1 or found[0] in names}
+    parsed = {name: found for name, found in parsed.items() if name in shared or found[1].written_unit != "M"}
+    if not shared:
         return wells
     settled = []
     for well in wells:
@@ -250,47 +282,6 @@ def _with_doses_from_names(
         settled.append(replace(well, compound=compound, dose=dose))
     notes.append(f"doses were read from {len(parsed)} names: {listed(sorted(parsed))}")
     return settled
-
-
-def _check_names(wells: Sequence[WellEntry], settings: LandingSettings, problems: ProblemCollector) -> None:
-    """Ask about names that look like one name written in several ways."""
-    treated = [well for well in wells if well.well_type in (SAMPLE, POSITIVE_CONTROL)]
-    kinds: dict[str, Callable[[WellEntry], Iterable[str]]] = {
-        "compound": lambda well: (well.compound or well.metabolite, *(name for name, _ in well.partners)),
-        "cell line": lambda well: (well.cell_line,),
-        "donor": lambda well: (well.donor,),
-    }
-    for kind, names_of in kinds.items():
-        found = treated if kind == "compound" else wells
-        first: dict[str, WellEntry] = {}
-        for well in found:
-            for name in names_of(well):
-                if name and settings.names.get(name) != name:
-                    first.setdefault(name, well)
-        for group in alike(first):
-            well = first[group[0]]
-            meant = Counter(name for each in found for name in names_of(each) if name in group).most_common(
-                1
-            )[0][0]
-            line = ", ".join(f"{yaml_value(name)}: {yaml_value(meant)}" for name in group if name != meant)
-            apart = ", ".join(f"{yaml_value(name)}: {yaml_value(name)}" for name in group)
-            problems.add(
-                f"{kind} names that look alike",
-                well.file,
-                "",
-                f"spells what may be one {kind} as {listed(group)}",
-                f"Say in screen.yaml names: {{{line}}} if they are one, or names: {{{apart}}} if they are not",
-            )
-
-
-def yaml_value(text: str) -> str:
-    """The text as a YAML value that is read back as the same text."""
-    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9 _.-]*", text) and text.lower() not in (
-        "yes", "no", "true", "false", "null", "on", "off", "y", "n", "na",
-    )  # fmt: skip
-    return (
-        text if plain and text == text.strip() else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    )
 
 
 def _with_concentration_in_name(
@@ -375,102 +366,6 @@ def _check_distinct(wells: Sequence[WellEntry], with_dose: bool, problems: Probl
             found = f"is another condition than row {where.file_row}, and both are called {quoted(well.condition)}"
             mend = "Rename the compound or the level of a factor"
             problems.add("ambiguous names", well.file, f"row {well.file_row}", found, mend)
-
-
-def _check_unread(wells: Sequence[WellEntry], problems: ProblemCollector, notes: list[str]) -> None:
-    """Refuse a column that nobody read and that varies within a condition; name the others in a note."""
-    files: dict[str, list[WellEntry]] = defaultdict(list)
-    for well in wells:
-        files[well.file].append(well)
-    constant: dict[str, list[str]] = defaultdict(list)
-    harmless: dict[str, list[str]] = defaultdict(list)
-    asked: set[str] = set()
-    for name in dict.fromkeys(name for well in wells for name in well.others):
-        holders = [well for well in wells if name in well.others and well.well_type != EMPTY]
-        values: dict[str, dict[str, WellEntry]] = defaultdict(dict)
-        for well in holders:
-            values[well.condition].setdefault(well.others[name], well)
-        varying = [condition for condition, found in values.items() if len(found) > 1]
-        files_of = dict.fromkeys(well.file for well in wells if name in well.others)
-        if not varying:
-            for file in files_of:
-                is_read = any(name in well.columns.values() for well in files[file][:1])
-                constant[file] += [] if is_read else [name]
-        elif _is_harmless(name, holders):
-            for file in files_of:
-                harmless[file].append(name)
-        elif name not in asked:
-            asked.add(name)
-            _ask_about(name, holders, varying, problems)
-    for file, names in ((file, names) for file, names in constant.items() if names):
-        notes.append(f"{file}: columns not read: {', '.join(names)}")
-    for file, names in harmless.items():
-        notes.append(
-            f"{file}: columns not read, though they differ between replicates (identifiers, measurements, comments): "
-            f"{', '.join(names)}"
-        )
-
-
-def _ask_about(
-    name: str, holders: Sequence[WellEntry], varying: list[str], problems: ProblemCollector
-) -> None:
-    levels = sorted({well.others[name] for well in holders})
-    example = quoted(varying[0]) + (f" and {len(varying) - 1} more" if len(varying) > 1 else "")
-    found = (
-        f"has the column {quoted(name)}, which nobody reads, and its values "
-        f"{listed([level or 'blank' for level in levels])} differ between wells of one condition ({example})"
-    )
-    guess = _guessed_role(name, [level for level in levels if level])
-    as_role = (
-        f", columns: {{{guess}: {yaml_value(name)}}} if it is the {guess.replace('_', ' ')}" if guess else ""
-    )
-    mend = (
-        f"Say in screen.yaml what it is: factors: [{yaml_value(name)}] if it tells conditions apart{as_role}, "
-        f"or ignore_columns: [{yaml_value(name)}] if it plays no part"
-    )
-    problems.add("unread columns that vary", holders[0].file, "row 1", found, mend)
-
-
-def _guessed_role(name: str, levels: Sequence[str]) -> str | None:
-    text = spelling(name)
-    are_dose_units = bool(levels) and all(map(is_dose_unit, levels))
-    are_time_units = bool(levels) and all(map(time_unit, levels))
-    if are_dose_units or are_time_units:
-        return "concentration_unit" if are_dose_units else "time_unit"
-    if any(word in text for word in ("conc", "dose", "molar", "volume")):
-        return "concentration"
-    if any(word in text for word in ("time", "hour", "day")):
-        return "time"
-    if "line" in text or "cell" in text:
-        return "cell_line"
-    if any(word in text for word in ("donor", "patient", "subject")):
-        return "donor"
-    if levels and any(word in text for word in ("control", "type", "role")) and all(map(type_word, levels)):
-        return "control_type"
-    return None
-
-
-def _is_harmless(name: str, holders: Sequence[WellEntry]) -> bool:
-    """Whether a column that differs between replicates cannot be a factor.
-
-    Known names of identifiers, measurements and comments; what nearly every well has for itself; coordinates.
-    """
-    if spelling(name) in HARMLESS or spelling(name) in {"rowname", "rownames", "index", "x", "unnamed0"}:
-        return True
-    levels = [well.others[name] for well in holders if well.others[name]]
-    distinct = len(set(levels))
-    if distinct >= FEWEST_IDENTIFIERS and distinct > len(levels) / 2:
-        return True
-    # A name for each well of each plate, in a screen too small to have twenty.
-    per_plate = Counter((well.id.plate, well.others[name]) for well in holders)
-    is_text = not any(
-        read_quantity(level, "") or read_quantity(level, "", time_unit) for level in set(levels)
-    )
-    if is_text and len(levels) == len(holders) and max(per_plate.values()) == 1:
-        return True
-    return all(well.others[name] == well.position.row for well in holders) or all(
-        well.others[name] in (str(well.position.column), str(well.position.column - 1)) for well in holders
-    )
 
 
 def _note_units(wells: Sequence[WellEntry], notes: list[str]) -> None:

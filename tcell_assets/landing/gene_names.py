@@ -32,7 +32,8 @@ _QUALITY = frozenset(
      "ngenesbycounts", "log1ptotalcounts", "log1pngenesbycounts", "sizefactor", "sizefactors", "librarysize", "libsize",
      "normfactors", "doubletscore", "predicteddoublet", "origident", "seuratclusters", "mitofraction", "fractionmito",
      "mitoratio", "riboratio", "leiden", "louvain", "umap1", "umap2", "log10genesperumi", "sumcounts",
-     "detectedgenes", "mappedreads", "uniquereads", "genesdetected"}
+     "sscore", "g2mscore", "ccdifference", "phase", "cellcyclephase", "totals", "detectedgenes", "mappedreads",
+     "uniquereads", "genesdetected"}
 )  # fmt: skip
 _QUALITY_PATTERN = re.compile(
     r"(ncount|nfeature|percent|pctcounts|pct|subsets)(rna|umi|gene|sct|adt|hto|atac|mt|mito|ribo|hb|counts|intop)\w*"

@@ -29,7 +29,7 @@ from tcell_assets.landing.plate_map import name_fault
 from tcell_assets.landing.problems import SHOWN_PER_KIND, ProblemCollector, listed, quoted
 from tcell_assets.landing.screen_settings import LandingLimits, LandingSettings, ValueKind
 from tcell_assets.landing.tables import ROW_NAME_HEADERS
-from tcell_assets.landing.value_kinds import WHAT_IT_IS, JudgedValues, judge_values
+from tcell_assets.landing.value_kinds import WHAT_IT_IS, JudgedValues, judge_values, rounded_evidence
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -154,6 +154,10 @@ def in_value_kind(
             _refuse_as_counts(file, judge_values(values), problems)
             return None
         counts = to_counts(file, values, rows, columns, problems)
+        rounded = rounded_evidence(counts) if counts is not None and settings.value_kind is None else None
+        if rounded:
+            _refuse(file, JudgedValues("linear", rounded), problems)
+            return None
         return None if counts is None else (counts, JudgedValues("counts", _stated_evidence(counts)))
     judged = judge_values(values)
     if settings.value_kind == "vst":
@@ -181,6 +185,8 @@ def _refuse(file: str, judged: JudgedValues, problems: ProblemCollector) -> None
     mend = LAND_INSTEAD
     if judged.kind != "linear":
         mend += "; if these are VST values after all, state value_kind: vst in screen.yaml"
+    if judged.evidence.startswith("whole numbers"):
+        mend += "; if these are raw counts after all, state value_kind: counts in screen.yaml"
     problems.add("values of another kind", file, "", found, mend)
 
 

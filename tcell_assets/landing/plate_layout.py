@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 
 PLATE_MAP_FILE = "plate_map.csv"
 TARGETS_FILE = "targets.csv"
+SHOWN_FILES = 8
+# What HTSeq, STAR and Salmon write, a file a sample.
+ONE_SAMPLE = re.compile(
+    r".*(?:ReadsPerGene\.out\.tab|\.counts?(?:\.txt|\.tsv)?|htseq[^/]*|quant\.(?:genes\.)?sf)(?:\.gz)?",
+    re.IGNORECASE,
+)
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
 PLATE_MAP_FILES = tuple(f"plate_map{suffix}" for suffix in TABLE_SUFFIXES)
 TARGETS_FILES = tuple(f"targets{suffix}" for suffix in TABLE_SUFFIXES)
@@ -86,7 +93,7 @@ def read_plate_layout(
         Every well, matrix row and target in file order; no values where they could not be read or matched.
     """
     places = _places(files, problems, notes)
-    _check_presence(places, copies, problems, notes)
+    _check_presence(places, files, copies, problems, notes)
     matrices: list[WellMatrix] = []
     has_batch_map = bool(places[0].maps)
     before = problems.total
@@ -182,8 +189,14 @@ def _places(files: Sequence[LandingFile], problems: ProblemCollector, notes: lis
         else:
             (place.maps if name in PLATE_MAP_FILES else place.targets).append(file)
     if unread:
-        notes.append(f"files not read: {', '.join(unread)}")
+        notes.append(f"files not read: {_some(unread)}")
     return list(places.values())
+
+
+def _some(files: Sequence[str]) -> str:
+    """File names in one line: a folder may hold one file a well."""
+    more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
+    return ", ".join(files[:SHOWN_FILES]) + more
 
 
 def _matrix_of(file: str) -> tuple[str, MatrixFormat] | None:
@@ -196,10 +209,15 @@ def _matrix_of(file: str) -> tuple[str, MatrixFormat] | None:
 
 
 def _check_presence(
-    places: Sequence[_Place], copies: Sequence[str], problems: ProblemCollector, notes: Sequence[str]
+    places: Sequence[_Place],
+    files: Sequence[LandingFile],
+    copies: Sequence[str],
+    problems: ProblemCollector,
+    notes: Sequence[str],
 ) -> None:
     """Every well needs one matrix and one plate map, in its plate's folder or in the batch's."""
     whole, plates = places[0], places[1:]
+    samples = any(ONE_SAMPLE.fullmatch(file.name) for file in files)
     hints = [note for note in notes if note.startswith("files not read")]
     if copies:
         hints.append(f"{listed(list(copies))} looks like a copy that has not ended")
@@ -207,7 +225,11 @@ def _check_presence(
     for place in plates or [whole]:
         holds_wells = place.holds_wells or whole.holds_wells
         if not place.matrices and not whole.matrices:
-            mend = "Add expression or counts as .csv, .csv.gz, .tsv, .parquet or .h5ad, or matrix.mtx with its tables"
+            mend = (
+                "Merge the files of one sample each into counts.tsv: genes in rows, a column a well, called P1_A1"
+                if samples
+                else "Add expression or counts as .csv, .csv.gz, .tsv, .parquet or .h5ad, or matrix.mtx with its tables"
+            )
             problems.add("missing files", place.folder or ".", "", f"holds no expression matrix{hint}", mend)
         if not place.maps and not whole.maps and not holds_wells:
             mend = "Add it with the columns plate, well and metabolite"

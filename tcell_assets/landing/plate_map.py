@@ -39,7 +39,14 @@ SAMPLE_TYPES = {
 
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-NO_DOSE = UNKNOWN | {"-", "n/a", "N/A"}
+# Day 3 and D3; 24 hpt, 24 h post treatment.
+DAY = re.compile(r"(?:day|d)[ _-]?(?P<number>[0-9]+(?:\.[0-9]+)?)", re.IGNORECASE)
+AFTER_TREATMENT = re.compile(
+    r"(?<=[0-9 ])(?:h(?:(?:ou)?rs?)?[ _-]?(?:post|after)[ _-]?(?:treatment|stimulation|infection|addition))$",
+    re.IGNORECASE,
+)
+# -666 is how LINCS writes that a cell does not apply.
+NO_DOSE = UNKNOWN | {"-", "n/a", "N/A", "-666", "-666.0"}
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,10 @@ def read_plate_map(
             f"{table.file}: {len(row_reader.folded)} spellings were folded (blanks, hyphens, invisible characters, "
             f"Unicode NFC) to {listed(sorted(set(row_reader.folded.values())))}"
         )
+    for column, words in row_reader.unknown_words.items():
+        notes.append(
+            f"{table.file}: words of the column {column} that say nothing of a well: {listed(words)}"
+        )
     return entries
 
 
@@ -158,6 +169,12 @@ class _RowReader:
         self._factors = {name: table.column(name) for name in columns.factors}
         # The solvent and a volume may differ without meaning anything, or be the one thing that was varied.
         watched = [columns.roles[role] for role in ("solvent", "volume") if role in columns.roles]
+        self.unknown_words = {
+            columns.roles[role]: words
+            for role in ("sample_type", "control_type")
+            if (words := sorted({cell for cell in self._cells.get(role, ()) if not _is_type_or_blank(cell)}))
+        }
+        watched += list(self.unknown_words)
         self._others = {name: table.column(name) for name in (*columns.unread, *watched)}
 
     def entry(self, row: int, well: WellId) -> WellEntry:
@@ -190,7 +207,7 @@ class _RowReader:
             time=self._time(text, row),
             cell_line=self._level(self._name("cell_line", row)),
             donor=self._level(self._name("donor", row)),
-            factors=tuple((name, self._level(folded(cells[row]))) for name, cells in self._factors.items()),
+            factors=tuple((name, self._factor(cells[row])) for name, cells in self._factors.items()),
             solvent=folded(text.get("solvent", "")),
             volume=None if volume is None else volume.number,
             stated_type=next((word for word in types if word is not None), None),
@@ -218,6 +235,10 @@ class _RowReader:
         number = parse_number(text)
         return text if number is None else f"{number:.15g}"
 
+    def _factor(self, written: str) -> str:
+        level = self._level(folded(written))
+        return self.settings.names.get(level, level)
+
     def _dose(self, role: str, unit_role: str, text: dict[str, str], row: int) -> Quantity | None:
         cell = text.get(role, "")
         if cell in NO_DOSE:
@@ -243,7 +264,9 @@ class _RowReader:
         if cell in NO_DOSE:
             return None
         unit = text.get("time_unit", "") or self.columns.units.get("time", "")
-        return read_quantity(cell, unit if time_unit(unit) else "", time_unit) or cell
+        day = DAY.fullmatch(cell)
+        written = f"{day['number']} d" if day else AFTER_TREATMENT.sub("h", cell)
+        return read_quantity(written, unit if time_unit(unit) else "", time_unit) or cell
 
 
 def _full_id(text: str, batch: str) -> WellId:
@@ -289,7 +312,10 @@ def read_row_wells(
         return None
     if full_ids is None and plates is None and plate is None:
         found = f"has no plate column among {listed(list(table.header))}"
-        problems.add("missing columns", table.file, "row 1", found, "Name one column 'plate'")
+        mend = (
+            "Name one column 'plate', or put map and matrix of a plate into a folder that is named after it"
+        )
+        problems.add("missing columns", table.file, "row 1", found, mend)
         return None
     ids: list[WellId | None] = []
     for row in range(len(table.rows)):
@@ -377,6 +403,10 @@ def _well_columns(
 
 def _sample_type(text: str) -> str | None:
     return None if text in UNKNOWN else SAMPLE_TYPES.get(type_word(text) or "", text)
+
+
+def _is_type_or_blank(cell: str) -> bool:
+    return folded(cell) in NO_DOSE or type_word(cell) is not None
 
 
 def _truth(

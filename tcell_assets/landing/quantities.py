@@ -30,8 +30,8 @@ NANOGRAMS = {
 MILLILITRES = {"": Decimal(1000), "m": Decimal(1), "u": Decimal("1e-3")}
 TIMES = {
     "s": Decimal(1) / 3600, "sec": Decimal(1) / 3600, "second": Decimal(1) / 3600, "min": Decimal(1) / 60,
-    "minute": Decimal(1) / 60, "h": Decimal(1), "hr": Decimal(1), "hour": Decimal(1), "d": Decimal(24),
-    "day": Decimal(24), "week": Decimal(168), "wk": Decimal(168),
+    "minute": Decimal(1) / 60, "h": Decimal(1), "hpt": Decimal(1), "hr": Decimal(1), "hour": Decimal(1),
+    "d": Decimal(24), "day": Decimal(24), "week": Decimal(168), "wk": Decimal(168),
 }  # fmt: skip
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 # A decimal comma, told from a thousands separator by not having three digits after it.

@@ -34,11 +34,14 @@ ZERO_SHARE_OF_LOG1P = 0.05
 # Back from the logarithm, the totals of normalised wells are equal but for rounding (two decimals of 60 genes: .1 %);
 # those of raw counts vary by 5 % and more.
 EQUAL_BACK_TRANSFORMED = 5e-3
-# Of scaled genes the means lie within .3 sd even where one plate of a scaled screen is looked at; of VST the means
-# spread over at least 1.6 sd.
-CENTRED_SPREAD = 0.5
+# Of scaled genes the means lie within .3 sd even where one plate of a scaled screen is looked at; of fold changes
+# against four wells they spread over up to 1.2 sd around a mean of up to .5; of VST over at least 1.6 sd, around 9.
+CENTRED_SPREAD, CENTRED_MEAN = 1.3, 2.0
 FEWEST_WELLS_FOR_SPREAD, FEWEST_GENES_FOR_SPREAD = 24, 20
 FEWEST_WELLS_FOR_EXACT, FEWEST_GENES_FOR_EXACT = 6, 5
+# CPM of 2 000 genes rounded to whole numbers sum to 1e6 within 1.2e-4 of it, and not all to the same; counts that were
+# drawn down to one depth have exactly that.
+EQUAL_ROUNDED_TOTALS = 1e-3
 # Rounding to two decimals moves a total of 1e6 by less than 1e-6 of it; totals of VST vary by 1e-3 at the least.
 EQUAL_TOTALS = 1e-4
 GENES_AT_ONCE = 1_000
@@ -102,6 +105,9 @@ def judge_values(values: npt.NDArray[np.float64] | csr_matrix) -> JudgedValues:
     zero_share = n_zero / max(int(np.prod(values.shape)), 1)
     evidence = f"smallest {smallest:.4g}, largest {largest:.4g}, {zero_share:.1%} exact zeros"
     if are_counts(stored):
+        rounded = rounded_evidence(values)
+        if rounded:
+            return JudgedValues("linear", f"{rounded}, {evidence}")
         return JudgedValues("counts", f"whole numbers, {evidence}")
     if largest > LARGEST_LOG_VALUE:
         return JudgedValues("linear", f"{evidence}; no log2 of a count exceeds 32")
@@ -125,6 +131,19 @@ def judge_values(values: npt.NDArray[np.float64] | csr_matrix) -> JudgedValues:
     if centred:
         return JudgedValues("z-scores", f"{evidence}, {centred}")
     return JudgedValues("vst", evidence)
+
+
+def rounded_evidence(values: npt.NDArray[np.float64] | csr_matrix) -> str | None:
+    """What says that whole numbers are normalised counts that were rounded, where they are."""
+    totals = np.asarray(values.sum(axis=1), dtype=np.float64).ravel()
+    totals = totals[totals > 0]
+    if len(totals) < FEWEST_WELLS_FOR_EXACT:
+        return None
+    typical = float(np.median(totals))
+    spread = float(np.ptp(totals))
+    if not 0 < spread < EQUAL_ROUNDED_TOTALS * typical:
+        return None
+    return f"whole numbers, but every well sums to {typical:.6g} within {spread / typical:.1g} of it"
 
 
 def _range(
@@ -169,5 +188,5 @@ def _centred_evidence(values: npt.NDArray[np.float64]) -> str | None:
             return evidence
     if n_wells < FEWEST_WELLS_FOR_SPREAD or varies.sum() < FEWEST_GENES_FOR_SPREAD:
         return None
-    is_centred = abs(float(means.mean())) < 0.25 * typical and means.std() < CENTRED_SPREAD * typical
+    is_centred = abs(float(means.mean())) < CENTRED_MEAN * typical and means.std() < CENTRED_SPREAD * typical
     return evidence if is_centred else None

@@ -49,20 +49,24 @@ TYPE_WORDS: Mapping[str, str] = {
 """What a word in a column of sample or control types says, letters and digits only, lower case."""
 
 _DOSE = r"(?:[ _,(]*(?:v/v)?[0-9]+(?:[.,][0-9]+)? *(?:%|percent|pct)?(?: *\(?v/?v\)?)?\)?)"
+_MEDIUM = r"(?:medium|media|rpmi(?:[ -]?1640)?|d?mem|imdm)"
 _DMSO = r"(?:dmso|di-?methyl ?sul(?:f|ph)oxide|veh(?:icle)?|solvent)"
 VEHICLE_NAME = re.compile(
-    rf"(?:[0-9.,]+ *%?[ _-]*)?{_DMSO}(?:[ _-]*(?:control|ctrl|vehicle|only|well))?{_DOSE}?", re.IGNORECASE
+    rf"(?:{_MEDIUM} *(?:\+|with|and) *)?(?:[0-9.,]+ *%?[ _-]*)?{_DMSO}"
+    r"(?:[ _-]*(?:control|ctrl|vehicle|only|wells?|cells))?"
+    rf"(?:[ _-]*\((?:dmso|veh(?:icle)?|solvent)(?:[ _-]*(?:control|ctrl))?\))?{_DOSE}?",
+    re.IGNORECASE,
 )
 UNTREATED_NAME = re.compile(
-    r"(?:(?:culture|growth|cell|complete)[ _-]*)?(?:media|medium)(?:[ _-]*(?:only|control|ctrl))?"
-    r"|un-?treated(?:[ _-]*(?:control|ctrl|cells|well))?|no[ _-]*(?:treatment|compound|drug)"
+    rf"(?:(?:culture|growth|cell|complete)[ _-]*)?{_MEDIUM}(?:[ _-]*(?:only|control|ctrl|media|medium))?"
+    r"|un-?tr(?:eated|t)(?:[ _-]*(?:control|ctrl|cells|well))?|no[ _-]*(?:treatment|compound|drug)"
     r"|(?:cells?|t[ _-]*cells?)[ _-]*only|mock|(?:mq|milliq|distilled|sterile|nuclease[ _-]*free)?[ _-]*(?:water|h2o)"
     r"|pbs|saline|nt",
     re.IGNORECASE,
 )
 EMPTY_NAME = re.compile(
-    r"empty(?:[ _-]*wells?)?|blank(?:[ _-]*wells?)?|unused(?:[ _-]*wells?)?|not[ _-]*used|no[ _-]*cells?|n/?a|nan|none"
-    r"|null|nothing|#n/a|-+|\.",
+    r"empty(?:[ _-]*wells?)?|blank(?:[ _-]*wells?)?|unused(?:[ _-]*wells?)?|not[ _-]*used|no[ _-]*cells?|n/?a"
+    r"|n\.a\.?|nan|none|null|nothing|#n/a|-+|\.",
     re.IGNORECASE,
 )
 

@@ -130,10 +130,19 @@ def test_a_cell_that_contradicts_its_columns_unit_is_named(tmp_path: Path) -> No
 
 
 def test_doses_inside_names_are_read_where_names_share_a_compound(tmp_path: Path) -> None:
-    rows = [["DMSO"], ["Torin_10uM"], ["Torin_100 nM"], ["Torin_10uM"], ["Factor 8M"]]
+    rows = [
+        ["DMSO"],
+        ["Torin_10uM"],
+        ["Torin_100 nM"],
+        ["Torin_10uM"],
+        ["Factor 8M"],
+        ["AZD-8055-10nM"],
+        ["INK@1uM"],
+    ]
     wells = wells_of(screen_folder(tmp_path / "tc1", ["compound"], rows))
-    assert wells["compound"].tolist() == ["DMSO", "Torin", "Torin", "Torin", "Factor 8M"]
+    assert wells["compound"].tolist() == ["DMSO", "Torin", "Torin", "Torin", "Factor 8M", "AZD-8055", "INK"]
     assert wells["condition"].tolist()[1:4] == ["Torin 10 uM", "Torin 0.1 uM", "Torin 10 uM"]
+    assert wells["dose_um"].tolist()[5:] == [0.01, 1]
     assert wells["metabolite"].tolist()[1] == "Torin_10uM"
 
 
@@ -187,7 +196,8 @@ def test_an_unread_column_that_varies_within_a_condition_is_a_question(
     rows = [["DMSO", levels[0]], ["Torin", levels[0]], ["Torin", levels[1]]]
     folder = screen_folder(tmp_path / "tc1", ["metabolite", column], rows)
     found = only_problem_of(folder)
-    assert f"has the column '{column}', which nobody reads" in found
+    what = "is read as volume and tells no conditions apart" if column == "volume_nl" else "nobody reads"
+    assert f"has the column '{column}', which {what}" in found
     assert "differ between wells of one condition ('Torin')" in found
     if "time_unit" not in line:
         assert line in found

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from tcell_assets.landing.batch import read_batch
 from tcell_assets.landing.value_kinds import judge_values
 from tcell_assets.science.counts.variance_stabilization import fit_variance_stabilization, transform
 from tcell_assets.science.simulation.screen_simulation import SimulationSettings, simulate_screen
@@ -121,6 +122,25 @@ def test_values_centred_on_each_gene_but_not_scaled_are_told_too() -> None:
     assert judge_values(values - np.median(values, axis=0)).kind == "z-scores"
 
 
+@COUNTS
+@pytest.mark.parametrize("n_reference", [4, 16])
+def test_fold_changes_against_a_few_wells_are_no_vst(draw: object, n_reference: int) -> None:
+    values = vst(with_umi(draw))
+    assert judge_values(values - values[:n_reference].mean(axis=0)).kind == "z-scores"
+    logs = np.log2(cpm(with_umi(draw)) + 1)
+    assert judge_values(logs - logs[:n_reference].mean(axis=0)).kind == "z-scores"
+
+
+@COUNTS
+def test_rounded_cpm_are_no_counts_and_counts_drawn_down_to_one_depth_are(draw: object) -> None:
+    counts = with_umi(draw)
+    assert judge_values(cpm(counts).round()).kind == "linear"
+    assert judge_values(sparse.csr_matrix(cpm(counts).round())).kind == "linear"
+    chance = np.random.default_rng(614)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    assert judge_values(chance.multinomial(5_000, shares).astype(np.float64)).kind == "counts"
+
+
 def test_a_few_wells_are_called_z_scores_only_where_every_gene_is_centred() -> None:
     values = np.random.default_rng(614).normal(0.3, 1.0, (8, 12))
     assert judge_values(values).kind == "vst"
@@ -169,14 +189,22 @@ def test_cpm_called_counts_are_refused_in_one_sentence_too(tmp_path: Path) -> No
     assert "holds CPM, TPM" in text
 
 
+def test_rounded_cpm_called_counts_are_refused_unless_screen_yaml_states_counts(tmp_path: Path) -> None:
+    chance = np.random.default_rng(614).gamma(1.0, 1.0, (6, 40))
+    folder = landed(tmp_path / "tc1", cpm(chance).round(), "counts.csv")
+    text = only_problem_of(folder)
+    assert "whole numbers, but every well sums to 1e+06 within" in text
+    assert "if these are raw counts after all, state value_kind: counts in screen.yaml" in text
+    (folder / "screen.yaml").write_text("value_kind: counts\n")
+    assert read_batch(folder).value_kind == "counts"
+
+
 def test_vst_called_counts_is_told_how_to_be_called(tmp_path: Path) -> None:
     text = only_problem_of(landed(tmp_path / "tc1", np.log2(SIX_WELLS_OF_COUNTS + 0.5), "counts.csv"))
     assert "call the file expression.csv" in text
 
 
 def test_who_states_vst_is_believed_and_the_doubt_is_noted(tmp_path: Path) -> None:
-    from tcell_assets.landing.batch import read_batch
-
     scaled = z_scores(SIX_WELLS_OF_COUNTS)
     batch = read_batch(landed(tmp_path / "tc1", scaled, settings="value_kind: vst\n"))
     np.testing.assert_allclose(expression_of(batch).to_numpy(), scaled, rtol=1e-6, atol=1e-6)
