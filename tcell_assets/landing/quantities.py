@@ -34,8 +34,10 @@ TIMES = {
     "d": Decimal(24), "day": Decimal(24), "week": Decimal(168), "wk": Decimal(168),
 }  # fmt: skip
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-# A decimal comma, told from a thousands separator by not having three digits after it.
-DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]{1,2}|[0-9]{4,})(?![0-9,])")
+# A decimal comma, told from a thousands separator by not having three digits after it, or nothing but 0 before.
+DECIMAL_COMMA = re.compile(
+    r"(?<![0-9.,])([+-]?[0-9]+),((?<=(?<![0-9])0,)[0-9]+|[0-9]{1,2}|[0-9]{4,})(?![0-9,])"
+)
 CELL = re.compile(rf"(?P<number>{NUMBER})\s*(?P<unit>[^\s0-9.,+\-].*)?")
 HEADER_WITH_UNIT = re.compile(r"(?P<base>.*?)[\s_.\-]*[\s_.\-(\[](?P<unit>[^()\[\]]+?)[)\]\s.]*")
 JOINED_UNIT = re.compile(r"(?P<base>[A-Za-z]*?(?:conc|dose|concentration))(?P<unit>[fpnuμm]M)")
