@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 
 import click
 
@@ -73,6 +74,8 @@ def tcell(ctx: click.Context, debug: bool) -> None:
 def main() -> None:
     """Run `tcell`; an error is one message with the next step, and exit code 1."""
     debug = "--debug" in sys.argv
+    if not debug:
+        _keep_warnings_from_the_terminal()
     try:
         restrict_new_files()
         tcell.main(standalone_mode=False)
@@ -94,6 +97,14 @@ def main() -> None:
         _name_full_list(error)
         click.echo("(tcell --debug … shows the traceback)", err=True)
         sys.exit(1)
+
+
+def _keep_warnings_from_the_terminal() -> None:
+    """A warning of NumPy or pandas is for who writes code, not for who reads plates; the tests take it for an error."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        # Also in the processes that `tcell ui` starts.
+        os.environ["PYTHONWARNINGS"] = "ignore"
 
 
 def _name_full_list(error: Exception) -> None:

@@ -23,7 +23,7 @@ NOT_JUDGED = "not judged"
     "--json",
     "as_json",
     is_flag=True,
-    help="Print one JSON object: verdict, position, batches, not_judged, swap_suspects, design.",
+    help="Print one JSON object: verdict, position, batches, not_judged, swap_suspects, design, understood.",
 )
 def audit_command(source: Path, as_json: bool) -> None:
     """Audit the layout and values of SOURCE: a published-layout folder, a batch folder, or a folder of batches.
@@ -35,9 +35,10 @@ def audit_command(source: Path, as_json: bool) -> None:
     """
     from tcell_assets.landing.sample_sheet import read_screen
 
-    wells, landed = read_screen(source)
+    wells, landed, understood = read_screen(source)
     report = audit_screen(wells, landed)
     if as_json:
+        report["understood"] = [each.to_dict() for each in understood]
         click.echo(json.dumps(report, indent=2, allow_nan=False))
         return
     click.echo(f"Position: {report['verdict']}")
@@ -53,6 +54,8 @@ def audit_command(source: Path, as_json: bool) -> None:
     click.echo(f"Design: {report['design']['verdict']}")
     for finding in report["design"]["findings"]:
         click.echo(f"  {finding}")
+    for each in understood:
+        click.echo("Read as " + "\n".join(each.lines()))
 
 
 def audit_screen(wells: pd.DataFrame, landed: list[LandedBatch]) -> dict[str, Any]:
@@ -64,14 +67,15 @@ def audit_screen(wells: pd.DataFrame, landed: list[LandedBatch]) -> dict[str, An
             installation without a model.
 
     Returns:
-        `verdict`, the worst of all, or `not judged`; `position`, by variable, over the screen, or of the one batch;
+        `verdict`, the worst of all, or `not judged` where that were ok and a batch has nothing that could be judged;
+        `position`, by variable, over the screen, or of the one batch;
         `batches`, verdict and position of each where there are several; `not_judged`, what could not be and why;
         `swap_suspects`; `design`.
     """
     from tcell_assets.science.plates.audit_variables import audited_targets, scores_and_labels
     from tcell_assets.science.plates.design_audit import audit_design
     from tcell_assets.science.plates.plate_similarity import plate_similarity, suspected_swaps
-    from tcell_assets.science.plates.position import position_audit, worst_verdict
+    from tcell_assets.science.plates.position import position_audit
 
     targets = audited_targets(wells)
     scores, labels = scores_and_labels(targets)
@@ -79,14 +83,15 @@ def audit_screen(wells: pd.DataFrame, landed: list[LandedBatch]) -> dict[str, An
     is_one = wells["batch"].nunique() == 1 and len(of_batch) == 1
     audits = [*of_batch.values()] if is_one else [position_audit(targets, wells), *of_batch.values()]
     swaps = suspected_swaps(plate_similarity(scores, wells)) if scores.shape[1] else []
-    judged = [audit for audit in audits if len(audit)]
+    judged = [_verdict(audit) for audit in audits if len(audit)]
+    bare = _bare_batches(wells, of_batch, targets)
     return {
-        "verdict": _worst([worst_verdict(audit) for audit in judged]) if judged else NOT_JUDGED,
+        "verdict": _worst([*judged, *([NOT_JUDGED] if bare or not judged else [])]),
         "position": _by_variable(audits[0]),
         "batches": {}
         if is_one
         else {
-            name: {"verdict": worst_verdict(audit), "position": _by_variable(audit)}
+            name: {"verdict": _verdict(audit), "position": _by_variable(audit)}
             for name, audit in of_batch.items()
         },
         "not_judged": _not_judged(wells, landed, targets),
@@ -116,10 +121,27 @@ def _batch_position(batch: LandedBatch) -> pd.DataFrame:
     return position_audit(batch_variables(batch.wells, expression, quality), batch.wells)
 
 
-def _worst(verdicts: list[Any]) -> str:
+def _bare_batches(wells: pd.DataFrame, of_batch: dict[str, pd.DataFrame], targets: pd.DataFrame) -> set[str]:
+    """Batches of which nothing could be judged: no matrix lies there and no target is known."""
+    known = targets.index[targets.notna().any(axis=1)] if targets.shape[1] else targets.index[:0]
+    with_targets = set(wells.loc[wells["well_id"].isin(known), "batch"])
+    with_values = {name for name, audit in of_batch.items() if len(audit)}
+    return set(wells["batch"]) - with_targets - with_values
+
+
+def _verdict(audit: pd.DataFrame) -> str:
+    from tcell_assets.science.plates.position import worst_verdict
+
+    return str(worst_verdict(audit)) if len(audit) else NOT_JUDGED
+
+
+def _worst(verdicts: list[str]) -> str:
+    """The worst that was found; what was not judged outweighs only what is ok."""
     from tcell_assets.science.plates.position import VERDICTS
 
-    return str(max(verdicts, key=VERDICTS.index))
+    ok, *bad = VERDICTS
+    order = [ok, NOT_JUDGED, *bad]
+    return max(verdicts, key=order.index)
 
 
 def _by_variable(audit: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -140,8 +140,9 @@ def failure_message(result: dg.ExecuteInProcessResult) -> str:
         elif (
             event.event_type is dg.DagsterEventType.PIPELINE_FAILURE
             and event.job_failure_data.error is not None
+            and not messages
         ):
-            # Before the first step, as when a resource refuses.
+            # Before the first step, as when a resource refuses; the failure of a step is repeated here.
             messages.append(_root_message(event.job_failure_data.error))
     # A check that blocks names itself alone.
     messages += [

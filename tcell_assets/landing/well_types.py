@@ -34,8 +34,8 @@ TYPE_WORDS: Mapping[str, str] = {
         POSITIVE_CONTROL,
     ),
     **dict.fromkeys(
-        ("sample", "treatment", "treated", "trt", "trtcp", "test", "compound", "drug", "metabolite", "experimental",
-         "query", "tested"),
+        ("sample", "treatment", "treated", "trt", "trtcp", "test", "library", "librarycompound", "cmpd", "cpd",
+         "compound", "drug", "metabolite", "experimental", "query", "tested"),
         SAMPLE,
     ),
     **dict.fromkeys(

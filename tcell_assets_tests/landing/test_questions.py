@@ -92,9 +92,9 @@ def test_words_of_a_type_column_that_nobody_knows_are_asked_about(tmp_path: Path
 
 
 def test_words_of_a_type_column_that_contradict_nothing_are_a_note(tmp_path: Path) -> None:
-    rows = [["DMSO", "vehicle"], ["Torin", "Library"], ["Torin", "Library"]]
+    rows = [["DMSO", "vehicle"], ["Torin", "Plated"], ["Torin", "Plated"]]
     notes = read_batch(screen_folder(tmp_path / "tc1", ["compound", "sample_type"], rows)).notes
-    assert "plate_map.csv: words of the column sample_type that say nothing of a well: 'Library'" in notes
+    assert "plate_map.csv: words of the column sample_type that say nothing of a well: 'Plated'" in notes
 
 
 @pytest.mark.parametrize("first", ["", "NA", "DMSO", "Media"])

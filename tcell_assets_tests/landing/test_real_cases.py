@@ -107,7 +107,7 @@ def test_the_medium_wells_of_the_real_plate_are_untreated(tmp_path: Path) -> Non
 def test_the_published_sheet_has_no_factor_and_keeps_its_names(tmp_path: Path) -> None:
     from tcell_assets.landing.sample_sheet import read_sample_sheet
 
-    wells = read_sample_sheet(REAL_SHEET)
+    wells, _ = read_sample_sheet(REAL_SHEET)
     written = pd.read_csv(REAL_SHEET / "meta_id.csv", keep_default_na=False)["x"].str.strip()
     assert sorted(wells["metabolite"]) == sorted(written)
     assert (wells["condition"] == wells["metabolite"]).all()

@@ -84,7 +84,10 @@ def usable_rows(table: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
 def _components(values: pd.DataFrame, prefix: str) -> pd.DataFrame:
     from sklearn.decomposition import PCA
 
-    n_components = min(COMPONENTS, *values.shape)
+    # One well lies in its own centre, and of a batch that failed quality control none is left.
+    n_components = min(COMPONENTS, *values.shape) if len(values) > 1 else 0
+    if not n_components:
+        return pd.DataFrame(index=values.index)
     # The full solver has no random start: the same wells give the same components on any machine.
     scores = PCA(n_components=n_components, svd_solver="full").fit_transform(
         values.to_numpy(dtype=np.float64)

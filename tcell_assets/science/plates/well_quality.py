@@ -194,7 +194,7 @@ def plate_qc(
                 "n_dmso": len(dmso),
                 "n_positive_controls": len(positive),
                 "median_umi": _known_median(judged["total_umi"]),
-                "dmso_correlation": judged.loc[dmso, "dmso_correlation"].median(),
+                "dmso_correlation": _known_median(judged.loc[dmso, "dmso_correlation"]),
                 "z_prime": z_prime,
                 "ssmd": ssmd,
                 "controls_reason": controls_reason,
