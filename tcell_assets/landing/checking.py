@@ -83,7 +83,7 @@ def is_batch(folder: Path) -> bool:
     """
     problems, settings = ProblemCollector(folder.name), LandingSettings()
     files = list_files(folder, folder.parent, settings.limits, problems)
-    if is_published(files):
+    if is_published(files) or any(file.name.partition("/")[0].endswith(".zarr") for file in files):
         return True
     here = [
         file for file in files if "/" not in file.name and not file.name.endswith((".yaml", ".txt", ".md"))

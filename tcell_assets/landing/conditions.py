@@ -116,6 +116,12 @@ def _with_types(
             read_as[name or "blank", kind] += 1
         kept = tuple(partners) if kind in (SAMPLE, POSITIVE_CONTROL) else ()
         wells.append(replace(entry, metabolite=shown, well_type=kind, partners=kept))
+    for name, count in sorted(Counter(well.metabolite for well in wells if well.well_type == SAMPLE).items()):
+        if type_word(name) == SAMPLE:
+            notes.append(
+                f"{count} wells are called {quoted(name)}, as if a kind of well stood where the compound should; if "
+                "names stand in another column, say so in screen.yaml: columns: {metabolite: …}"
+            )
     for kind in (VEHICLE_CONTROL, UNTREATED, EMPTY):
         found = [f"{name} ({count})" for (name, as_kind), count in sorted(read_as.items()) if as_kind == kind]
         if found:
@@ -180,10 +186,8 @@ def _type_of(
 
 
 def _is_word_for_wells(name: str, settings: LandingSettings) -> bool:
-    """Whether a compound's name is ``control``, ``neg`` or ``sample``, and nobody said that it is meant."""
-    return (
-        type_word(name) in (NEGATIVE, CONTROL, POSITIVE_CONTROL, SAMPLE) and settings.names.get(name) != name
-    )
+    """Whether a compound's name is ``control`` or ``neg``, and nobody said that it is meant."""
+    return type_word(name) in (NEGATIVE, CONTROL, POSITIVE_CONTROL) and settings.names.get(name) != name
 
 
 def _type_of_blank(

@@ -20,6 +20,7 @@ from tcell_assets.landing.well_types import (
 )
 from tcell_assets.landing.wells import (
     PLATE_AND_WELL,
+    ROW_LETTERS,
     WELL_NAME,
     WellId,
     WellPosition,
@@ -340,7 +341,12 @@ def read_row_wells(
         ]
         for part in conflicts:
             found = f"says {part} {quoted(str(stated[part]))} of the well {well}"
-            problems.add("contradictions", table.file, table.row_place(row), found, "Correct one of the two")
+            mend = "Correct one of the two"
+            if part == "batch":
+                mend += (
+                    f", or say in screen.yaml that the folder counts: ignore_columns: [{columns['batch']}]"
+                )
+            problems.add("contradictions", table.file, table.row_place(row), found, mend)
         if plate is not None and well.plate != plate:
             found = f"is of plate {quoted(well.plate)}, but lies in the folder of plate {quoted(plate)}"
             problems.add(
@@ -396,9 +402,17 @@ def _well_columns(
         if "plate" not in columns and all(PLATE_AND_WELL.fullmatch(cell.strip()[:256]) for cell in wells):
             full_ids, wells = wells, None
     elif full_ids is None and wells is None and "row" in columns and "column" in columns:
-        pairs = zip(table.column(columns["row"]), table.column(columns["column"]), strict=True)
+        pairs = zip(_row_letters(table.column(columns["row"])), table.column(columns["column"]), strict=True)
         wells = [f"{row.strip()}{column.strip()}" for row, column in pairs]
     return full_ids, wells
+
+
+def _row_letters(rows: list[str]) -> list[str]:
+    """Rows by letter, also where they are numbered from 1; with a 0 among them it is not known where they begin."""
+    numbers = [int(row) if row.strip().isdecimal() else 0 for row in rows]
+    if not numbers or min(numbers) < 1 or max(numbers) > len(ROW_LETTERS):
+        return rows
+    return [ROW_LETTERS[number - 1] for number in numbers]
 
 
 def _sample_type(text: str) -> str | None:

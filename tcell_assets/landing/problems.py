@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # What is kept of each kind and file for the list: a wrong decimal sign makes every cell of a matrix a problem.
@@ -91,6 +91,9 @@ def _cause(problems: list[Problem]) -> str:
     examples = [f"{problem.place} {problem.found}".strip() for problem in problems if problem.times == 1]
     more = "" if total <= EXAMPLES else f"{total} {first.kind}, such as "
     mends = list(dict.fromkeys(problem.mend for problem in problems if problem.mend))
+    if total <= EXAMPLES and len(mends) > 1:
+        rest = [replace(problem, file=problem.place or problem.file, place="") for problem in problems[1:]]
+        return " ".join(map(str, [first, *rest]))
     text = f"{first.file}: {more}{'; '.join(examples[:EXAMPLES])}."
     return f"{text} {mends[0]}." if mends else text
 

@@ -98,6 +98,13 @@ def read_in_process(path: Path, out: Path, max_bytes: int, options: Content) -> 
         }
     rows = [[_as_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
     first = next((number for number, row in enumerate(rows) if any(row)), None)
+    if first is not None:
+        # A title stands alone in its row; a header names at least the well and what is in it.
+        header = next((number for number, row in enumerate(rows) if sum(map(bool, row)) > 1), first)
+        titles = [next(filter(None, row)) for row in rows[first:header] if any(row)]
+        if titles:
+            notes.append(f"{len(titles)} rows above the header were left out: {listed(titles, 2)}")
+        first = header
     if first is None or not any(any(row) for row in rows[first + 1 :]):
         return {"problem": ("files without rows", "has a header but no row", "Add one row a well")}
     below = [(number, row) for number, row in enumerate(rows[first + 1 :]) if any(row)]

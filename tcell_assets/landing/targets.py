@@ -21,7 +21,10 @@ from tcell_assets.targets import (
     target_spellings,
 )
 
-MISSING_CODES = frozenset({-9.0, -99.0, -999.0, -9999.0, -99999.0, -1e30, 99.0, 999.0, 9999.0, 99999.0})
+MISSING_CODES = frozenset(
+    {sign * float(digit * length) for sign in (1, -1) for digit in "6789" for length in (2, 3, 4, 5)}
+    | {-9.0, -1e30, -32768.0, 32767.0, 65535.0, -99.9, -999.9}
+)
 CODE_BEYOND = 2.5
 LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
 _OF_A_PLATE_MAP = {text for texts in COLUMN_SPELLINGS.values() for text in texts}

@@ -372,7 +372,7 @@ def test_the_published_set_is_understood_by_the_same_rules(tmp_path: Path) -> No
     ]
 
 
-@pytest.mark.parametrize("cell", ["-999", "-99", "1e8", "9999"])
+@pytest.mark.parametrize("cell", ["-999", "-99", "1e8", "9999", "-888", "-99.9", "777"])
 def test_a_code_for_a_missing_score_is_refused(tmp_path: Path, cell: str) -> None:
     folder = screen_folder(tmp_path / "tc1", ["metabolite"], [["DMSO"], ["Torin"], ["Torin"]])
     write_rows(folder / "targets.csv", [["plate", "well", "tscore"], ["P1", "A1", 0.5], ["P1", "A2", cell]])

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from tcell_assets.landing.batch import read_batch
+from tcell_assets.landing.checking import is_batch
 from tcell_assets.landing.names import alike
 from tcell_assets.landing.problems import LandingError
-from tcell_assets_tests.landing.folders import only_problem_of, problems_of
+from tcell_assets_tests.landing.folders import only_problem_of, problems_of, write_rows
 from tcell_assets_tests.landing.test_conditions import screen_folder, wells_of
 
 
-@pytest.mark.parametrize(
-    "word", ["Control", "CTRL", "neg", "NegCtrl", "Positive control", "Compound", "treated"]
-)
+@pytest.mark.parametrize("word", ["Control", "CTRL", "neg", "NegCtrl", "Positive control"])
 def test_a_word_for_a_kind_of_well_is_no_compound_and_is_asked_about(tmp_path: Path, word: str) -> None:
     folder = screen_folder(tmp_path / "tc1", ["compound"], [["DMSO"], ["Torin"], [word], [word]])
     with pytest.raises(LandingError) as caught:
@@ -32,6 +32,12 @@ def test_a_word_for_a_kind_of_well_is_no_compound_and_is_asked_about(tmp_path: P
         assert line is not None
         (folder / "screen.yaml").write_text(f"{line.group()}\n", encoding="utf-8")
         assert wells_of(folder)["well_type"].tolist() == ["vehicle_control", "sample", kind, kind]
+
+
+def test_a_word_for_treated_wells_is_read_as_a_name_and_told_with_its_wells(tmp_path: Path) -> None:
+    batch = read_batch(screen_folder(tmp_path / "tc1", ["treatment"], [["DMSO"], ["compound"], ["compound"]]))
+    assert any(note.startswith("2 wells are called 'compound', as if a kind of") for note in batch.notes)
+    assert dict(batch.understood.rows())["compounds"] == "1: compound (2)"
 
 
 @pytest.mark.parametrize(
@@ -202,3 +208,76 @@ def test_levels_of_a_factor_that_look_alike_are_asked_about_and_names_answers(tm
     line = found.split("Say in screen.yaml ")[1].split(" if they are one")[0]
     (folder / "screen.yaml").write_text(f"factors: [stimulus]\n{line}\n")
     assert wells_of(folder)["condition"].nunique() == 4
+
+
+def test_rows_may_be_numbered_from_one(tmp_path: Path) -> None:
+    folder = screen_folder(tmp_path / "tc1", ["compound"], [["DMSO"], ["Torin"], ["Torin"]])
+    rows = [["P1", "1", str(at), name] for at, name in enumerate(["DMSO", "Torin", "Torin"], start=1)]
+    header = ["plate", "Row", "Col", "compound"]
+    write_rows(folder / "plate_map.csv", [header, *rows])
+    assert wells_of(folder)["well"].tolist() == ["A1", "A2", "A3"]
+    write_rows(folder / "plate_map.csv", [header, *rows, ["P1", "0", "4", "Torin"]])
+    assert "which is not a well name" in str(problems_of(folder)[0])
+
+
+def test_two_causes_of_one_kind_each_have_their_own_next_step(tmp_path: Path) -> None:
+    folder = screen_folder(tmp_path / "tc1", ["compound"], [["DMSO"], ["Torin"]])
+    (folder / "screen.yaml").write_text("factor: [a]\ncontrol_name: DMSO\n")
+    with pytest.raises(LandingError) as caught:
+        read_batch(folder)
+    (cause,) = caught.value.causes()
+    assert "The nearest setting is factors" in cause
+    assert "The nearest setting is control_names" in cause
+
+
+def test_one_file_a_well_is_told_to_be_merged_and_not_listed_whole(tmp_path: Path) -> None:
+    folder = screen_folder(tmp_path / "tc1", ["compound"], [["DMSO"], ["Torin"]])
+    (folder / "counts.csv").unlink()
+    for number in range(1, 41):
+        (folder / f"P1_A{number}_ReadsPerGene.out.tab").write_text("N_unmapped\t1\t1\t1\nIL2RA\t5\t5\t0\n")
+    found = only_problem_of(folder)
+    assert "Merge the files of one sample each into counts.tsv" in found
+    assert "and 32 more" in found
+
+
+def test_a_folder_that_holds_a_zarr_store_alone_is_a_batch(tmp_path: Path) -> None:
+    store = tmp_path / "tc1" / "counts.zarr"
+    store.mkdir(parents=True)
+    (store / ".zgroup").write_text('{"zarr_format": 2}')
+    assert is_batch(tmp_path / "tc1")
+    assert not is_batch(tmp_path)
+
+
+def test_a_lincs_map_is_read_by_its_own_names(tmp_path: Path) -> None:
+    header = ["rna_plate", "rna_well", "pert_mfc_desc", "pert_type", "pert_idose", "pert_itime", "cell_id"]
+    rows = [
+        ["X1", "A01", "DMSO", "ctl_vehicle", "-666", "24 h", "A549"],
+        ["X1", "A02", "vorinostat", "trt_cp", "10 µM", "24 h", "A549"],
+        ["X1", "A03", "vorinostat", "trt_cp", "500 nM", "24 h", "A549"],
+        ["X1", "A04", "UnTrt", "ctl_untrt", "-666", "24 h", "A549"],
+    ]
+    folder = tmp_path / "tc1"
+    write_rows(folder / "plate_map.tsv", [header, *rows], delimiter="\t")
+    counts = [[f"X1_A{number}", number] for number in range(1, 5)]
+    write_rows(folder / "counts.csv", [["well_id", "IL2RA"], *counts])
+    wells = wells_of(folder)
+    assert wells["condition"].tolist() == [
+        "DMSO, 24 h, A549", "vorinostat 10 uM, 24 h, A549", "vorinostat 0.5 uM, 24 h, A549", "UnTrt, 24 h, A549",
+    ]  # fmt: skip
+    assert wells["well_type"].tolist() == ["vehicle_control", "sample", "sample", "untreated"]
+
+
+def test_a_title_above_the_header_of_a_workbook_is_left_out_with_a_note(tmp_path: Path) -> None:
+    folder = screen_folder(tmp_path / "tc1", ["compound"], [["DMSO"], ["Torin"]])
+    (folder / "plate_map.csv").unlink()
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    titled = [["Plate map of experiment 12"], [], ["plate", "well", "compound"]]
+    for row in (*titled, ["P1", "A1", "DMSO"], ["P1", "A2", "Torin"]):
+        sheet.append(row)
+    book.save(folder / "plate_map.xlsx")
+    batch = read_batch(folder)
+    assert batch.wells["metabolite"].tolist() == ["DMSO", "Torin"]
+    assert (
+        "plate_map.xlsx: 1 rows above the header were left out: 'Plate map of experiment 12'" in batch.notes
+    )
