@@ -1,6 +1,6 @@
 """From `data/<batch>/` to checked tables: which files lie there, the wells, and the expression matrix."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import dagster as dg
@@ -106,11 +106,13 @@ def ingest_batch(
     # A note about another batch does not make it an input: its correction would have every batch read again.
     unlogged = replace(storage.lake(), reads=None)
     other_names = gene_names_beside_others(unlogged, batch.name, [str(gene) for gene in genes])
+    other_names += compound_names_beside_others(unlogged, batch.name, batch.understood.compounds)
     for note in other_names:
         context.log.warning(note)
     notes = [*batch.notes, *other_names]
+    understood = replace(batch.understood, notes=tuple(notes))
     # Before anything is written: the shell and the run's log show what the tables will say.
-    context.log.info("understood as\n" + "\n".join(batch.understood.lines()))
+    context.log.info("understood as\n" + "\n".join(understood.lines()))
     counts = {
         "wells": len(batch.wells),
         "plates": batch.wells["plate"].nunique(),
@@ -118,8 +120,8 @@ def ingest_batch(
         PLATE_FILES_HASH: batch.content_hash,
         PLATE_FILES_STAMP: stamp,
         "notes": bullet_list(notes),
-        "understood_as": dg.MetadataValue.md(batch.understood.markdown()),
-        UNDERSTOOD: batch.understood.to_json(),
+        "understood_as": dg.MetadataValue.md(understood.markdown()),
+        UNDERSTOOD: understood.to_json(),
     }
     if "well_metadata" in context.op_execution_context.selected_output_names:
         wells = TABLES["well_metadata"].with_absent_columns(batch.wells)
@@ -190,6 +192,33 @@ def gene_names_beside_others(lake: Lake, batch: str, genes: Sequence[str]) -> li
         if difference:
             return [f"this batch {difference}; land both by the same names"]
     return []
+
+
+def compound_names_beside_others(lake: Lake, batch: str, compounds: Collection[str]) -> list[str]:
+    """Return compounds of a batch that other batches seem to spell in another way, so that they are no replicates."""
+    from tcell_assets.landing.names import alike
+
+    spelled: dict[str, str] = {}
+    for other in lake.batches("well_metadata"):
+        if other == batch:
+            continue
+        try:
+            wells = lake.read("well_metadata", other, columns=["compound"])
+        except StorageError:
+            # Damaged, or of a version that knew no compounds: told where it is read.
+            continue
+        for compound in sorted(set(wells.get("compound", ()))):
+            spelled.setdefault(compound, other)
+    notes = []
+    for group in alike({*compounds, *spelled}):
+        ours = [name for name in group if name in compounds and name not in spelled]
+        theirs = [f"batch {spelled[name]} {name!r}" for name in group if name in spelled]
+        if ours and theirs:
+            notes.append(
+                f"this batch names {', '.join(map(repr, ours))}, but {', '.join(theirs)}; if they are one, say "
+                "so under names in screen.yaml"
+            )
+    return notes
 
 
 def observed_plate_files(
