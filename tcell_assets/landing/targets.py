@@ -22,8 +22,9 @@ from tcell_assets.targets import (
 )
 
 MISSING_CODES = frozenset(
-    {sign * float(digit * length) for sign in (1, -1) for digit in "6789" for length in (2, 3, 4, 5)}
-    | {-9.0, -1e30, -32768.0, 32767.0, 65535.0, -99.9, -999.9}
+    {-float(digit * length) for digit in "6789" for length in (2, 3, 4, 5)}
+    | {float(digit * length) for digit in "6789" for length in (3, 4, 5)}
+    | {-9.0, 99.0, -99.9, -999.9, -1e30, -32768.0, 32767.0, 65535.0}
 )
 CODE_BEYOND = 2.5
 LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
