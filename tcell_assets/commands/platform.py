@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import dagster as dg
 
 from tcell_assets.definitions import build_defs
-from tcell_assets.defs.partitions import register_batches
+from tcell_assets.defs.partitions import PARTITION_TAG, register_batches
 from tcell_assets.defs.resources import Storage
 from tcell_assets.installation.configuration import Configuration, load_configuration
 from tcell_assets.installation.operations import landed_batches
@@ -30,6 +32,8 @@ from tcell_assets.landing.unfinished import sweep_unfinished_batches
 
 # A new installation (the folder `tcell run` writes to, say) starts with the project's own instance settings.
 PROJECT_INSTANCE_SETTINGS = Path(__file__).resolve().parents[2] / "storage" / "dagster.yaml"
+
+POOL_LOOK_SECONDS = 0.5
 
 # Every step's start and end would drown the progress bar; what a run logged is in the UI.
 _QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -97,24 +101,96 @@ class Platform:
     ) -> dg.ExecuteInProcessResult:
         """Run a job in this process, recorded in the instance like any other run.
 
+        A pool whose places are taken is waited for, and that is said. Stopped by Ctrl-C the run is canceled and not
+        failed.
+
         Raises:
             RunFailedError: A step failed.
+            KeyboardInterrupt: It was stopped.
         """
         definition = self.definitions.resolve_job_def(job)
+        self._wait_for_pools(selection or self.assets_of(job))
         run_id = str(uuid.uuid4())
-        with known_to_live(self.instance, run_id):
-            result = definition.execute_in_process(
-                run_config={**_QUIET, **(config or {})},
-                instance=self.instance,
-                run_id=run_id,
-                partition_key=batch,
-                asset_selection=[dg.AssetKey(asset) for asset in selection] if selection else None,
-                tags=process_tags(),
-                raise_on_error=False,
-            )
+        try:
+            with known_to_live(self.instance, run_id):
+                result = definition.execute_in_process(
+                    run_config={**_QUIET, **(config or {})},
+                    instance=self.instance,
+                    run_id=run_id,
+                    partition_key=batch,
+                    asset_selection=[dg.AssetKey(asset) for asset in selection] if selection else None,
+                    tags=process_tags(),
+                    raise_on_error=False,
+                )
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            self._cancel(run_id)
+            raise KeyboardInterrupt from None
+        if _was_interrupted(result):
+            self._cancel(run_id)
+            raise KeyboardInterrupt
         if not result.success:
             raise RunFailedError(failure_message(result))
         return result
+
+    def _cancel(self, run_id: str) -> None:
+        """Mark a run that was stopped as canceled: Dagster takes an interrupt that nobody announced for a failure."""
+        run = self.instance.get_run_by_id(run_id)
+        if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:
+            self.instance.report_run_canceled(run, message="stopped by Ctrl-C")
+            click.echo(f"run {run_id} is canceled; what was finished is kept", err=True)
+        self.instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+
+    def _wait_for_pools(self, assets: Sequence[str]) -> None:
+        """Wait until every pool that these assets need has a place, and say which run holds it.
+
+        Dagster itself would look again as fast as it can, without a word.
+        """
+        for pool in self._pools_of(assets):
+            said = ""
+            while (holders := self._holders_of(pool)) is not None:
+                sentence = f"waits for the pool {pool}, held by {holders}; Ctrl-C ends the waiting"
+                if sentence != said:
+                    click.echo(sentence, err=True)
+                    said = sentence
+                time.sleep(POOL_LOOK_SECONDS)
+                # A holder that died gives its place back here, as it does when any command starts.
+                end_dead_runs(self.instance)
+
+    def _pools_of(self, assets: Sequence[str]) -> list[str]:
+        wanted = {dg.AssetKey(asset) for asset in assets}
+        made = (
+            each
+            for each in self.definitions.assets or ()
+            if isinstance(each, dg.AssetsDefinition) and each.is_executable and wanted & set(each.keys)
+        )
+        return sorted({each.op.pool for each in made if each.op.pool is not None})
+
+    def _holders_of(self, pool: str) -> str | None:
+        """Return who holds a pool's places in words, or None where one is free."""
+        if not self.instance.event_log_storage.supports_global_concurrency_limits:
+            return None
+        place = self.instance.event_log_storage.get_concurrency_info(pool)
+        if place.limit is None or len(place.claimed_slots) < place.limit:
+            return None
+        words = []
+        for run_id in sorted({slot.run_id for slot in place.claimed_slots}):
+            run = self.instance.get_run_by_id(run_id)
+            batch = run.tags.get(PARTITION_TAG) if run is not None else None
+            what = f" ({run.job_name}{f' of {batch}' if batch else ''})" if run is not None else ""
+            words.append(f"run {run_id}{what}")
+        return " and ".join(words)
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Return whether a run ended because somebody stopped it."""
+    for event in result.all_events:
+        if event.event_type is dg.DagsterEventType.PIPELINE_FAILURE:
+            error = event.job_failure_data.error
+            while error is not None:
+                if error.cls_name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError"):
+                    return True
+                error = error.cause
+    return False
 
 
 def trained_version(result: dg.ExecuteInProcessResult) -> str:

@@ -49,6 +49,14 @@ class ProgressBar:
         """Take a report of a running training."""
         self._advance(progress.fraction * self._total, progress.text, is_milestone=progress.kind != "step")
 
+    def say(self, text: str) -> None:
+        """Tell something of the work at once, in the log and where its progress is shown."""
+        self._log(f"{self._what}: {text}")
+        if self._bar is not None:
+            self._bar.write(f"{self._what}: {text}", file=sys.stderr)
+        elif self._plain:
+            print(f"{self._what}: {text}", file=sys.stderr, flush=True)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._bar is not None:

@@ -201,5 +201,6 @@ def test_a_model_below_a_plainer_one_is_to_be_watched() -> None:
     )
     model = screen_verdicts(None, None, None, None, None, comparison)[-1]
     assert model.verdict == "watch"
-    assert len(model.findings) == 1
-    assert "PCA + ridge" in model.findings[0]
+    best, warning = model.findings
+    assert best == "tscore: PCA + ridge is best, R² 0.600, 0.200 above the Transformer"
+    assert "the Transformer is below PCA + ridge, the best, for tscore" in warning

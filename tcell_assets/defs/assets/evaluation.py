@@ -109,9 +109,9 @@ def evaluate_models(
     kept = KeptFrames(
         storage.local_folder("unfinished_evaluation"), json.dumps(work, sort_keys=True, default=str)
     )
-    if len(kept):
-        context.log.info(f"goes on after {len(kept)} fits that a stopped evaluation finished")
     with progress_of(context.log.info, "evaluating", n_folds * len(ladder), "fits") as bar:
+        if len(kept):
+            bar.say(f"goes on after {len(kept)} fits that a stopped evaluation finished")
         predictions = out_of_fold_predictions(
             data,
             ladder,
