@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from tcell_assets.landing.names import folded
@@ -239,6 +239,7 @@ def columns_of(table: TextTable, settings: LandingSettings, problems: ProblemCol
         settings: Stated columns, factors and columns to ignore.
         problems: Receives stated columns that are not there.
     """
+    settings = _with_names_of(table.header, settings)
     stated = {ROLE_NAMES.get(role, role): name for role, name in settings.columns.items()}
     for role, name in settings.columns.items():
         if name not in table.header:
@@ -284,6 +285,21 @@ def columns_of(table: TextTable, settings: LandingSettings, problems: ProblemCol
             for name in table.header
             if name not in read and name not in settings.ignore_columns and name not in settings.factors
         ),
+    )
+
+
+def _with_names_of(header: Sequence[str], settings: LandingSettings) -> LandingSettings:
+    """The settings with the table's own spelling of the columns they name: ``Stim`` for ``stim``."""
+    own = {spelling(name): name for name in reversed(header)}
+
+    def found(name: str) -> str:
+        return name if name in header else own.get(spelling(name), name)
+
+    return replace(
+        settings,
+        columns={role: found(name) for role, name in settings.columns.items()},
+        factors=tuple(map(found, settings.factors)),
+        ignore_columns=tuple(map(found, settings.ignore_columns)),
     )
 
 

@@ -116,6 +116,9 @@ def _with_types(
             read_as[name or "blank", kind] += 1
         kept = tuple(partners) if kind in (SAMPLE, POSITIVE_CONTROL) else ()
         wells.append(replace(entry, metabolite=shown, well_type=kind, partners=kept))
+    absent = sorted(set(settings.positive_control_names) - {entry.metabolite for entry in entries})
+    if absent:
+        notes.append(f"no well holds {listed(absent)}, which screen.yaml lists under positive_control_names")
     for name, count in sorted(Counter(well.metabolite for well in wells if well.well_type == SAMPLE).items()):
         if type_word(name) == SAMPLE:
             notes.append(

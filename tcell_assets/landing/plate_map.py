@@ -29,6 +29,7 @@ from tcell_assets.landing.wells import (
     parse_well,
     parse_well_id,
 )
+from tcell_assets.targets import spelling
 
 SAMPLE_TYPES = {
     VEHICLE_CONTROL: VEHICLE_CONTROL,
@@ -150,6 +151,12 @@ def read_plate_map(
             f"{table.file}: {len(row_reader.folded)} spellings were folded (blanks, hyphens, invisible characters, "
             f"Unicode NFC) to {listed(sorted(set(row_reader.folded.values())))}"
         )
+    known = set(map(spelling, table.header))
+    notes += [
+        f"{table.file}: has no column {quoted(name)}, which screen.yaml lists under factors"
+        for name in settings.factors
+        if spelling(name) not in known
+    ]
     for column, words in row_reader.unknown_words.items():
         notes.append(
             f"{table.file}: words of the column {column} that say nothing of a well: {listed(words)}"

@@ -38,7 +38,7 @@ NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 DECIMAL_COMMA = re.compile(
     r"(?<![0-9.,])([+-]?[0-9]+),((?<=(?<![0-9])0,)[0-9]+|[0-9]{1,2}|[0-9]{4,})(?![0-9,])"
 )
-CELL = re.compile(rf"(?P<number>{NUMBER})\s*(?P<unit>[^\s0-9.,+\-].*)?")
+CELL = re.compile(rf"(?P<number>{NUMBER})\s*(?P<unit>[^\s0-9.,+\-/*×:;|].*)?")
 HEADER_WITH_UNIT = re.compile(r"(?P<base>.*?)[\s_.\-]*[\s_.\-(\[](?P<unit>[^()\[\]]+?)[)\]\s.]*")
 JOINED_UNIT = re.compile(r"(?P<base>[A-Za-z]*?(?:conc|dose|concentration))(?P<unit>[fpnuμm]M)")
 

@@ -11,7 +11,7 @@ from tcell_assets.landing.columns import HARMLESS
 from tcell_assets.landing.names import alike
 from tcell_assets.landing.plate_map import WellEntry
 from tcell_assets.landing.problems import ProblemCollector, listed, quoted
-from tcell_assets.landing.quantities import Quantity, is_dose_unit, read_quantity, time_unit
+from tcell_assets.landing.quantities import Quantity, is_dose_unit, time_unit
 from tcell_assets.landing.screen_settings import LandingSettings
 from tcell_assets.landing.tables import parse_number
 from tcell_assets.landing.well_types import EMPTY, POSITIVE_CONTROL, SAMPLE, type_word
@@ -19,6 +19,8 @@ from tcell_assets.targets import spelling
 
 # A designed factor has few levels that many wells share; what most wells have for themselves was read off them.
 FEWEST_IDENTIFIERS = 20
+WORDS_OF_IDENTIFIERS = ("sample", "well", "label", "barcode", "file", "uuid", "guid", "key")
+WORDS_OF_COORDINATES = ("row", "col", "letter", "index", "pos")
 DONOR_WORD = re.compile(r"^(?:donor|patient|subject|individual|d|p)[ _-]*(?=[0-9]+$)", re.IGNORECASE)
 
 
@@ -168,18 +170,26 @@ def _is_harmless(name: str, holders: Sequence[WellEntry]) -> bool:
     if spelling(name) in HARMLESS or spelling(name) in {"rowname", "rownames", "index", "x", "unnamed0"}:
         return True
     levels = [well.others[name] for well in holders if well.others[name]]
+    if _guessed_role(name, levels) == "concentration":
+        return False
     distinct = len(set(levels))
     if distinct >= FEWEST_IDENTIFIERS and distinct > len(levels) / 2:
         return True
+    words = spelling(name)
     # A name for each well of each plate, in a screen too small to have twenty.
-    per_plate = Counter((well.id.plate, well.others[name]) for well in holders)
-    is_text = not any(
-        read_quantity(level, "") or read_quantity(level, "", time_unit) for level in set(levels)
-    )
-    if is_text and len(levels) == len(holders) and max(per_plate.values()) == 1:
-        return True
-    return all(well.others[name] == well.position.row for well in holders) or all(
-        well.others[name] in (str(well.position.column), str(well.position.column - 1)) for well in holders
+    if words in ("id", "name") or any(word in words for word in WORDS_OF_IDENTIFIERS):
+        per_plate = Counter((well.id.plate, well.others[name]) for well in holders)
+        if len(levels) == len(holders) and max(per_plate.values()) == 1:
+            return True
+    # A gradient along the plate has the numbers of its columns too, but not their name.
+    if words not in ("x", "y", "r", "c") and not any(word in words for word in WORDS_OF_COORDINATES):
+        return False
+    found = [well.others[name] for well in holders]
+    positions = [well.position for well in holders]
+    return found in (
+        [position.row for position in positions],
+        [str(position.column) for position in positions],
+        [str(position.column - 1) for position in positions],
     )
 
 

@@ -281,3 +281,40 @@ def test_a_title_above_the_header_of_a_workbook_is_left_out_with_a_note(tmp_path
     assert (
         "plate_map.xlsx: 1 rows above the header were left out: 'Plate map of experiment 12'" in batch.notes
     )
+
+
+@pytest.mark.parametrize("column", ["days", "step", "gradient"])
+def test_a_factor_that_happens_to_be_the_number_of_its_column_is_asked_about(
+    tmp_path: Path, column: str
+) -> None:
+    rows = [["DMSO", "1"], ["Torin", "2"], ["Torin", "3"], ["Torin", "4"]]
+    assert f"has the column '{column}'" in only_problem_of(
+        screen_folder(tmp_path / "tc1", ["drug", column], rows)
+    )
+
+
+def test_a_factor_of_which_every_well_has_its_own_level_is_asked_about(tmp_path: Path) -> None:
+    rows = [["DMSO", "none"], ["Torin", "CD3"], ["Torin", "CD28"]]
+    found = only_problem_of(screen_folder(tmp_path / "tc1", ["drug", "stimulation"], rows))
+    assert "factors: [stimulation] if it tells conditions apart" in found
+
+
+@pytest.mark.parametrize("line", ["factors: [Stim_Kind]", "ignore_columns: [STIM KIND]"])
+def test_screen_yaml_may_spell_a_column_otherwise(tmp_path: Path, line: str) -> None:
+    rows = [["DMSO", "a"], ["Torin", "a"], ["Torin", "b"]]
+    folder = screen_folder(tmp_path / "tc1", ["drug", "stim kind"], rows)
+    (folder / "screen.yaml").write_text(f"{line}\n")
+    assert wells_of(folder)["condition"].nunique() == (3 if "factors" in line else 2)
+
+
+def test_what_screen_yaml_names_and_no_well_or_map_has_is_a_note(tmp_path: Path) -> None:
+    folder = screen_folder(tmp_path / "tc1", ["drug"], [["DMSO"], ["Torin"]])
+    (folder / "screen.yaml").write_text("factors: [stim]\npositive_control_names: [Ionomycin]\n")
+    notes = read_batch(folder).notes
+    assert "plate_map.csv: has no column 'stim', which screen.yaml lists under factors" in notes
+    assert "no well holds 'Ionomycin', which screen.yaml lists under positive_control_names" in notes
+
+
+def test_two_doses_in_one_cell_are_no_dose(tmp_path: Path) -> None:
+    folder = screen_folder(tmp_path / "tc1", ["drug", "dose"], [["DMSO", ""], ["A/B", "10/5 uM"]])
+    assert "holds '10/5 uM', which is not a number" in only_problem_of(folder)
