@@ -47,7 +47,7 @@ def ask_about_names(
         times = Counter(name for each in found for name in names_of(each)) if groups else Counter()
         for group in groups:
             well = first[group[0]]
-            meant = max(group, key=lambda name: (times[name], name.isascii()))
+            meant = max(group, key=lambda name: (times[name], name.isascii(), len(name)))
             line = ", ".join(f"{yaml_value(name)}: {yaml_value(meant)}" for name in group if name != meant)
             apart = ", ".join(f"{yaml_value(name)}: {yaml_value(name)}" for name in group)
             problems.add(
