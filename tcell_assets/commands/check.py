@@ -24,7 +24,7 @@ def check_command(folder: Path, write_screen_yaml: bool, as_json: bool) -> None:
 
     Nothing is ingested. Exits with 1 where a batch would be refused.
     """
-    from tcell_assets.landing.checking import check_folder, proposed_settings
+    from tcell_assets.landing.checking import check_folder, proposed_settings, spelled_otherwise
     from tcell_assets.landing.files import SETTINGS_FILE
     from tcell_assets.landing.problems import write_full_list
 
@@ -45,6 +45,8 @@ def check_command(folder: Path, write_screen_yaml: bool, as_json: bool) -> None:
                 click.echo(f"every one of them: {write_full_list(each.error)}")
     refused = [each for each in checked if each.error is not None]
     if not as_json:
+        for text in spelled_otherwise(checked):
+            click.echo(f"\nbetween batches: {text}")
         ready = len(checked) - len(refused)
         click.echo(f"\n{ready} of {len(checked)} batch{'es' if len(checked) != 1 else ''} can be ingested")
     if write_screen_yaml:

@@ -9,7 +9,8 @@ from tcell_assets.landing.batch import LandedBatch, read_batch
 from tcell_assets.landing.columns import columns_of
 from tcell_assets.landing.files import LandingFile, list_files
 from tcell_assets.landing.fingerprint import list_batches
-from tcell_assets.landing.problems import LandingError, ProblemCollector
+from tcell_assets.landing.names import alike
+from tcell_assets.landing.problems import LandingError, ProblemCollector, quoted
 from tcell_assets.landing.published import is_published
 from tcell_assets.landing.questions import yaml_value
 from tcell_assets.landing.screen_file import settings_of
@@ -117,6 +118,21 @@ def _checked(folder: Path) -> CheckedBatch:
         return CheckedBatch(folder, read_batch(folder), None)
     except LandingError as error:
         return CheckedBatch(folder, None, error)
+
+
+def spelled_otherwise(checked: list[CheckedBatch]) -> list[str]:
+    """Compounds that two batches seem to spell in different ways, a sentence each; they would be no replicates."""
+    batch_of: dict[str, str] = {}
+    for each in checked:
+        if each.batch is not None:
+            for compound in each.batch.understood.compounds:
+                batch_of.setdefault(compound, each.batch.name)
+    return [
+        f"{' and '.join(f'{quoted(name)} (batch {batch_of[name]})' for name in group)} may be one compound: say so "
+        "under names in the screen.yaml beside the batches"
+        for group in alike(batch_of)
+        if len({batch_of[name] for name in group}) > 1
+    ]
 
 
 def proposed_settings(folder: Path, checked: list[CheckedBatch]) -> str:

@@ -95,3 +95,15 @@ def test_of_many_problems_the_whole_list_lies_in_a_file_that_is_named(tmp_path: 
     listed = Path(line.removeprefix("every one of them: "))
     assert len(listed.read_text().splitlines()) == 31
     listed.unlink()
+
+
+def test_compounds_that_two_batches_spell_otherwise_are_told_with_both(tmp_path: Path) -> None:
+    for batch, name in (("tc1", "Torin"), ("tc2", "torin"), ("tc3", "Torin")):
+        screen_folder(tmp_path / batch, ["drug"], [["DMSO"], [name]])
+    result = check(str(tmp_path))
+    told = [line for line in result.output.splitlines() if line.startswith("between batches: ")]
+    assert told == [
+        "between batches: 'Torin' (batch tc1) and 'torin' (batch tc2) may be one compound: say so under names in the "
+        "screen.yaml beside the batches"
+    ]
+    assert result.exit_code == 0
