@@ -23,6 +23,7 @@ PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "landing").glob("*.md")),
+    *sorted((ROOT / "docs" / "statistics").glob("*.md")),
 ]
 _BLOCK = re.compile(r"(?P<mark><!-- not run: (?P<why>[^>]+) -->\n)?```bash\n(?P<lines>.*?)```", re.DOTALL)
 _PYTHON = re.compile(r"(?<!-->\n)```python\n(.*?)```", re.DOTALL)
