@@ -81,7 +81,9 @@ def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:
         behind = judge.screen_needs()
         if not behind:
             return dg.SkipReason("the screen tables are current, or the current model has scored no batch")
-        under_way = batches_under_way(context.instance)
+        # Another program in the same instance has partitions of its own.
+        batches = set(context.instance.get_dynamic_partitions(SCREENING_BATCHES))
+        under_way = batches_under_way(context.instance) & batches
         if under_way:
             return dg.SkipReason(f"waits for {', '.join(sorted(under_way))}")
         if is_under_way(context.instance, screen_job.name):

@@ -252,6 +252,14 @@ def test_the_screen_is_summed_up_after_batches_were_scored_and_not_again(tmp_pat
             "tables of two states would ask for one more run at each look"
         )
         platform.instance.delete_run(under_way.run_id)
+        for partition, waits in (("2026-01-01", False), ("tc1", True)):
+            run = platform.instance.create_run_for_job(
+                platform.definitions.resolve_job_def("score"),
+                status=dg.DagsterRunStatus.STARTED,
+                tags={"dagster/partition": partition},
+            )
+            assert isinstance(tick(), dg.SkipReason) == waits, "a run of another program is not waited for"
+            platform.instance.delete_run(run.run_id)
         platform.run("screen")
         assert isinstance(tick(), dg.SkipReason)
         train(platform, epochs=2, validation_tolerance=10.0)
