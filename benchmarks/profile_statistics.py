@@ -22,9 +22,9 @@ from tcell_assets.science.simulation.screen_simulation import (
     SimulationSettings,
     simulate_screen,
 )
+from tcell_assets_tests.science.planted_mechanisms import MEMBERS, planted, positions_of
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
-GROUPS, MEMBERS = 20, 5
 DOSES = np.repeat([0.1, 0.32, 1.0, 3.2, 10.0, 32.0], 3)
 
 
@@ -85,42 +85,21 @@ def signatures() -> Figure:
     return canvas
 
 
-def _planted(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Neighbours of 100 strong compounds in 20 mechanisms of 5, among 150 inactive ones, and cosines of all pairs."""
-    generator = np.random.default_rng(seed)
-    names = [f"g{group:02d}_{member}" for group in range(GROUPS) for member in range(MEMBERS)]
-    everyone = [*names, *(f"n{number:03d}" for number in range(150))]
-    rows = [
-        ("b1", plate, f"{plate}_{place}", name)
-        for plate in ("1", "2")
-        for place, name in enumerate(generator.permutation([*everyone, *["DMSO"] * 20]))
-    ]
-    wells = pd.DataFrame(rows, columns=["batch", "plate", "well_id", "metabolite"])
-    wells["is_dmso"] = wells["metabolite"] == "DMSO"
-    moved = generator.normal(size=(GROUPS, 400)) * (generator.random((GROUPS, 400)) < 25 / 400)
-    values = generator.normal(size=(len(wells), 400))
-    of_group = {name: int(name[1:3]) for name in names}
-    for row, name in enumerate(wells["metabolite"]):
-        if name in of_group:
-            values[row] += 1.5 * moved[of_group[name]]
-    fitted = fit_signatures(pd.DataFrame(values, index=wells["well_id"]), wells)
+def neighbours_of_mechanisms(seed: int) -> pd.DataFrame:
+    """All neighbours of 100 strong compounds in 20 mechanisms of 5, and whether each is of the same mechanism."""
+    expression, wells, group_of = planted(seed)
+    fitted = fit_signatures(expression, wells)
+    names = fitted.conditions["condition"]
     conditions = fitted.conditions.assign(
-        compound=fitted.conditions["condition"],
-        is_active=fitted.conditions["condition"].isin(of_group),
-        positions=pd.Series(
-            [frozenset({("A", number)}) for number in range(len(fitted.conditions))], dtype=object
-        ),
+        compound=names, is_active=names.isin(group_of), positions=names.map(positions_of(wells))
     )
-    found = similar_conditions(fitted.moderated_t, conditions, neighbours=len(names) - 1)
-    neighbours = found.neighbours
-    same = neighbours["condition"].map(of_group) == neighbours["neighbour"].map(of_group)
-    return neighbours.assign(is_same=same), fitted.conditions
+    found = similar_conditions(fitted.moderated_t, conditions, neighbours=len(group_of) - 1).neighbours
+    return found.assign(is_same=found["condition"].map(group_of) == found["neighbour"].map(group_of))
 
 
 def similarity() -> Figure:
     """Cosines of pairs of one mechanism and of different ones, and the precision of the nearest neighbours."""
-    tables = [_planted(seed)[0] for seed in range(11, 16)]
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat(map(neighbours_of_mechanisms, range(11, 16)), ignore_index=True)
     precision = [table.loc[table["neighbour_rank"] <= rank, "is_same"].mean() for rank in range(1, 9)]
     print(f"metabolite_similarity: precision at 4 {precision[3]:.2f}, at 1 {precision[0]:.2f}, 5 screens")
     canvas = Figure(figsize=(7, 2.9), layout="constrained")

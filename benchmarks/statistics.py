@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks import profile_statistics
+from benchmarks.profile_statistics import BLUE, GREY, ORANGE
 from benchmarks.training_presets import FROM_ZERO
 from tcell_assets.science.evaluation.conformal import conformal_radii
 from tcell_assets.science.evaluation.evaluation_ladder import baseline_ladder
@@ -38,7 +39,8 @@ from tcell_assets.science.model.trained_model import TrainedModel
 from tcell_assets.science.model.training import TrainingData, train
 from tcell_assets.science.plates.position import adjust_for_position
 from tcell_assets.science.screen.enrichment import bundled_gene_sets, enrich_ranking
-from tcell_assets.science.screen.hit_calling import HIT_CLASSES, call_hits
+from tcell_assets.science.screen.feature_sets import expression_feature_sets
+from tcell_assets.science.screen.hit_calling import HIT_CLASSES, call_combined_hits, call_hits
 from tcell_assets.science.screen.hit_drivers import hit_drivers as drivers_of_hits
 from tcell_assets.science.screen.latent_map import fit_latent_map, project
 from tcell_assets.science.screen.phenotype_correlation import phenotype_correlation
@@ -58,7 +60,6 @@ NETWORK = settings_for_preset(
     "recommended", d_model=32, heads=2, layers=1, feed_forward=64, epochs=12, **FROM_ZERO
 )
 LADDER_PRESETS: tuple[PresetName, ...] = ("clean", "confounded")
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
 
 
 @functools.cache
@@ -96,16 +97,24 @@ def calls_of(preset: PresetName) -> pd.DataFrame:
     )
 
 
+@functools.cache
+def combined_calls_of(preset: PresetName) -> pd.DataFrame:
+    screen = screen_of(preset)
+    adjusted = adjust_for_position(screen.vst.astype("float64"), screen.wells, "median_polish")
+    sets = expression_feature_sets(adjusted, screen.vst.astype("float64"))
+    return call_combined_hits(sets, screen.wells, rule=HitRule(draws=20_000))
+
+
 def hit_calls() -> Figure:
     """Their p under `null`, and what is called under `clean`."""
     canvas = Figure(figsize=(7, 2.9), layout="constrained")
     left, right = canvas.subplots(1, 2)
-    p = calls_of("null")["p_replicate"].dropna()
+    p = combined_calls_of("null")["p_replicate"].dropna()
     left.hist(p, bins=np.linspace(0, 1, 21), color=BLUE)
     left.axhline(len(p) / 20, color=GREY, linestyle="--", label="uniform")
     left.set(xlabel="p_replicate", ylabel="metabolites", title="no metabolite acts")
     left.legend(frameon=False)
-    calls = calls_of("clean").merge(screen_of("clean").metabolite_truth, on="metabolite")
+    calls = combined_calls_of("clean").merge(screen_of("clean").metabolite_truth, on="metabolite")
     is_hit = calls["hit_class"].isin(HIT_CLASSES)
     for chosen, colour, label in ((~is_hit, GREY, "not called"), (is_hit, ORANGE, "hit")):
         right.scatter(
@@ -117,7 +126,7 @@ def hit_calls() -> Figure:
     print(
         f"hit_calls: {int(is_hit.sum())} hits, recall of strong effects {is_hit[strong].mean():.2f}, false-discovery "
         f"proportion {(calls.loc[is_hit, 'effect_class'] == 'none').mean():.2f}; "
-        f"null: {int(calls_of('null')['hit_class'].isin(HIT_CLASSES).sum())} hits"
+        f"null: {int(combined_calls_of('null')['hit_class'].isin(HIT_CLASSES).sum())} hits"
     )
     return canvas
 

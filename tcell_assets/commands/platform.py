@@ -135,7 +135,8 @@ class Platform:
     def _cancel(self, run_id: str) -> None:
         """Mark a run that was stopped as canceled: Dagster takes an interrupt that nobody announced for a failure."""
         run = self.instance.get_run_by_id(run_id)
-        if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:
+        ended_well = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED)
+        if run is not None and run.status not in ended_well:
             self.instance.report_run_canceled(run, message="stopped by Ctrl-C")
             click.echo(f"run {run_id} is canceled; what was finished is kept", err=True)
         self.instance.event_log_storage.free_concurrency_slots_for_run(run_id)

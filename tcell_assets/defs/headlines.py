@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from tcell_assets.lake.tables.columns import IDENTIFIER_COLUMNS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -175,7 +177,9 @@ def _identifiers(table: pd.DataFrame) -> str:
 
 
 def _compounds(table: pd.DataFrame) -> str:
-    identified = table[["pubchem_cid", "chebi", "hmdb", "inchikey", "smiles"]].notna().any(axis=1).sum()
+    # A mechanism says what a compound does, not which one it is.
+    identifiers = [column.name for column in IDENTIFIER_COLUMNS if column.name != "mechanism"]
+    identified = table[identifiers].notna().any(axis=1).sum()
     return f"{_count(len(table), 'compound')}, {identified} of them with an identifier"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 
 from tcell_assets.defs.partitions import PARTITION_TAG
+from tcell_assets.defs.runs import FINISHED, NOT_FINISHED
 from tcell_assets.installation.configuration import OperationSettings
 from tcell_assets.installation.dagster_internals import (
     backfill_is_under_way,
@@ -30,7 +31,6 @@ from tcell_assets.system.files import StorageError
 
 # Marks a run whose step events were taken out, so that it is not looked at every day anew.
 THINNED_TAG = "tcell/history"
-FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _PAGE = 500
 
 
@@ -142,10 +142,8 @@ def sweep(instance: dg.DagsterInstance, plan: Plan, seconds: float = float("inf"
 
 def is_busy(instance: dg.DagsterInstance) -> bool:
     """Return whether a run is queued or under way, or a backfill asks for more."""
-    not_finished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
-    return bool(instance.get_runs_count(dg.RunsFilter(statuses=not_finished))) or backfill_is_under_way(
-        instance
-    )
+    under_way = instance.get_runs_count(dg.RunsFilter(statuses=NOT_FINISHED))
+    return bool(under_way) or backfill_is_under_way(instance)
 
 
 def _newest_first(instance: dg.DagsterInstance) -> Iterator[dg.RunRecord]:

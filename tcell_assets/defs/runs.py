@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from tcell_assets.defs.partitions import SCREENING_BATCHES
+from tcell_assets.defs.partitions import PARTITION_TAG, SCREENING_BATCHES
 
-PARTITION_TAG = "dagster/partition"
+FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+NOT_FINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED]
 
 
 def last_failures(instance: dg.DagsterInstance) -> dict[str, str]:

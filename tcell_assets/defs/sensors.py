@@ -12,6 +12,7 @@ from tcell_assets.defs.jobs import ingest_and_score_job, ingest_job, screen_job
 from tcell_assets.defs.partitions import PARTITION_TAG, SCREENING_BATCHES, screening_batches
 from tcell_assets.defs.resources import LandingZone, Storage
 from tcell_assets.defs.run_history import plan_sweep, sweep
+from tcell_assets.defs.runs import NOT_FINISHED
 from tcell_assets.installation.configuration import OperationSettings
 from tcell_assets.installation.operations import Known, find_arrivals
 from tcell_assets.lake.judge import Judge
@@ -21,11 +22,6 @@ SWEEP_EVERY_SECONDS = 86_400
 # A sensor may take 60 s; what is left then is taken out at the next look.
 SWEEP_SECONDS = 20.0
 SWEEP_LOOK_SECONDS = 600
-NOT_FINISHED = [
-    status
-    for status in dg.DagsterRunStatus
-    if status not in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-]
 
 
 def build_sensors(settings: OperationSettings) -> list[dg.SensorDefinition]:

@@ -269,10 +269,9 @@ class Lake:
         """
         import pyarrow.parquet as pq
 
-        if not values:
-            return self.read(asset, batch).iloc[:0]
         # By its bounds alone a part of the file is passed over: 0.2 s instead of 10 for 100 of 10 000 conditions.
-        wanted = [(column, ">=", min(values)), (column, "<=", max(values)), (column, "in", list(values))]
+        bounds = (min(values, default=""), max(values, default=""))
+        wanted = [(column, ">=", bounds[0]), (column, "<=", bounds[1]), (column, "in", list(values))]
         stored = _read(
             self.path(asset, batch),
             lambda file: pq.read_table(file, filters=wanted, page_checksum_verification=True),

@@ -230,16 +230,17 @@ def shared_file(folder: Path, name: str, problems: ProblemCollector) -> LandingF
         problems: Receives one that is no plain file.
     """
     own = folder / name
-    if os.path.lexists(own):
-        return _plain_file(own, name, problems)
-    above = folder.parent / name
-    return _plain_file(above, f"../{name}", problems) if os.path.lexists(above) else None
+    return _plain_file(own, name, problems) if os.path.lexists(own) else _above(folder, name, problems)
 
 
 def screen_settings_file(folder: Path, problems: ProblemCollector) -> LandingFile | None:
     """The `screen.yaml` of the data folder that a batch lies in, or None."""
-    path = folder.parent / SETTINGS_FILE
-    return _plain_file(path, f"../{SETTINGS_FILE}", problems) if os.path.lexists(path) else None
+    return _above(folder, SETTINGS_FILE, problems)
+
+
+def _above(folder: Path, name: str, problems: ProblemCollector) -> LandingFile | None:
+    path = folder.parent / name
+    return _plain_file(path, f"../{name}", problems) if os.path.lexists(path) else None
 
 
 def _plain_file(path: Path, name: str, problems: ProblemCollector) -> LandingFile | None:

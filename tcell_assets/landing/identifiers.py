@@ -22,7 +22,6 @@ WRITTEN_AS = {
     "hmdb": re.compile(r"(?P<kept>HMDB\d{5,7})", re.IGNORECASE),
     "inchikey": re.compile(r"(?:InChIKey=)?(?P<kept>[A-Z]{14}-[A-Z]{10}-[A-Z])"),
 }
-_SHOWN_AS = {"chebi": "CHEBI:{}", "hmdb": "{}"}
 
 
 def compound_identifiers(
@@ -120,8 +119,8 @@ def _canonical(kind: str, written: str) -> str:
     match = WRITTEN_AS[kind].fullmatch(written) if kind in WRITTEN_AS else None
     if match is None:
         return written
-    kept = match["kept"]
-    return _SHOWN_AS.get(kind, "{}").format(kept.upper() if kind == "hmdb" else kept)
+    kept = match["kept"].upper()
+    return f"CHEBI:{kept}" if kind == "chebi" else kept
 
 
 def addresses(identifiers: Mapping[str, str]) -> dict[str, str]:

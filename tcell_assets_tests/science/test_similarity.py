@@ -10,42 +10,16 @@ import pytest
 
 from tcell_assets.science.screen.signatures import fit_signatures
 from tcell_assets.science.screen.similarity import Similarity, similar_conditions
-
-GROUPS, MEMBERS, INACTIVE = 20, 5, 150
-
-
-def _planted(seed: int, effect: float = 1.5) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
-    """Two plates of 100 active compounds in 20 groups of 5 that move the same 25 of 400 genes, and inactive ones."""
-    generator = np.random.default_rng(seed)
-    names = [f"g{group:02d}_{member}" for group in range(GROUPS) for member in range(MEMBERS)]
-    names += [f"n{number:03d}" for number in range(INACTIVE)]
-    wells = []
-    for plate in ("1", "2"):
-        order = generator.permutation(names + ["DMSO"] * 20)
-        for place, name in enumerate(order):
-            wells.append(("b1", plate, f"b1_{plate}_{place}", name, chr(65 + place // 20), place % 20 + 1))
-    table = pd.DataFrame(wells, columns=["batch", "plate", "well_id", "metabolite", "row", "column"])
-    table["is_dmso"] = table["metabolite"] == "DMSO"
-    moved = generator.normal(size=(GROUPS, 400)) * (generator.random((GROUPS, 400)) < 25 / 400)
-    group_of = {name: int(name[1:3]) for name in names if name[0] == "g"}
-    values = generator.normal(size=(len(table), 400))
-    for row, name in enumerate(table["metabolite"]):
-        if name in group_of:
-            values[row] += effect * moved[group_of[name]]
-    return pd.DataFrame(values, index=table["well_id"]), table, group_of
+from tcell_assets_tests.science.planted_mechanisms import GROUPS, MEMBERS, planted, positions_of
 
 
 def _similarity(seed: int, effect: float = 1.5, neighbours: int = 10) -> tuple[Similarity, dict[str, int]]:
-    expression, wells, group_of = _planted(seed, effect)
+    expression, wells, group_of = planted(seed, effect)
     signatures = fit_signatures(expression, wells)
-    positions = {
-        str(name): frozenset(zip(own["row"], own["column"], strict=True))
-        for name, own in wells.groupby("metabolite")
-    }
     conditions = signatures.conditions.assign(
         compound=signatures.conditions["condition"],
         is_active=signatures.conditions["condition"].isin(group_of),
-        positions=signatures.conditions["condition"].map(positions),
+        positions=signatures.conditions["condition"].map(positions_of(wells)),
     )
     return similar_conditions(signatures.moderated_t, conditions, neighbours=neighbours), group_of
 
@@ -69,7 +43,7 @@ def test_the_order_of_neighbours_retrieves_mechanisms_as_well_as_copairs_measure
     hits_so_far = ordered.groupby("condition")["is_same"].cumsum()
     precision = (hits_so_far / ordered["neighbour_rank"])[ordered["is_same"]]
     own = precision.groupby(ordered["condition"]).mean()
-    expression, wells, _ = _planted(seed)
+    expression, wells, _ = planted(seed)
     signatures = fit_signatures(expression, wells)
     active = signatures.conditions["condition"].isin(group_of).to_numpy()
     names = signatures.conditions["condition"][active].reset_index(drop=True)

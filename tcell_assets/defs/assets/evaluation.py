@@ -96,7 +96,6 @@ def evaluate_models(
     ladder = baseline_ladder(data.depth is not None, evaluation.seed)
     ladder[INTERVAL_MODEL] = compute.rung(settings, seeds)
     # All that the fits depend on: another text, and none of those kept is taken.
-    resolved = compute.resolve()
     work = [
         batch_hashes,
         asdict(settings),
@@ -104,7 +103,7 @@ def evaluate_models(
         asdict(evaluation),
         sorted(ladder),
         TABLES["evaluation_predictions"].code_version,
-        [resolved.device, resolved.precision, resolved.threads],
+        asdict(compute.resolve()),
     ]
     kept = KeptFrames(
         storage.local_folder("unfinished_evaluation"), json.dumps(work, sort_keys=True, default=str)

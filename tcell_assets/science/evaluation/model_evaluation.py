@@ -254,7 +254,7 @@ def warnings_in_words(differences: pd.DataFrame, scheme: Scheme = "leave_metabol
         above all of them everywhere.
     """
     judged = _headline_metrics(differences, scheme)
-    best = judged.loc[judged.groupby("target", sort=False)["other_value"].idxmax()] if len(judged) else judged
+    best = _best_plainer(judged)
     position = judged[(judged["other"] == "position_forest") & ~judged.index.isin(best.index)]
     return [
         f"{_words(row['model'])} is {'below' if row['verdict'] == 'worse' else 'not above'} {_words(row['other'])}"
@@ -275,19 +275,27 @@ def best_in_words(differences: pd.DataFrame, scheme: Scheme = "leave_metabolite_
         scheme: The scheme to judge by.
     """
     lines = []
-    for target, rows in _headline_metrics(differences, scheme).groupby("target", sort=False):
-        plainer = rows.sort_values("other_value", ascending=False, kind="stable").iloc[0]
-        model, name = float(plainer["value"]), "R²" if plainer["metric"] == "r2" else "AUROC"
-        first, second = (
-            (_words(plainer["model"]), model),
-            (_words(plainer["other"]), float(plainer["other_value"])),
-        )
-        if second[1] > first[1]:
-            first, second = second, first
+    for plainer in _best_plainer(_headline_metrics(differences, scheme)).to_dict("records"):
+        name = "R²" if plainer["metric"] == "r2" else "AUROC"
+        ranked = [
+            (float(plainer["value"]), plainer["model"]),
+            (float(plainer["other_value"]), plainer["other"]),
+        ]
+        (first, best), (second, next_best) = sorted(ranked, key=lambda pair: -pair[0])
         lines.append(
-            f"{target}: {first[0]} is best, {name} {first[1]:.3f}, {first[1] - second[1]:.3f} above {second[0]}"
+            f"{plainer['target']}: {_words(best)} is best, {name} {first:.3f}, {first - second:.3f} above "
+            f"{_words(next_best)}"
         )
     return lines
+
+
+def _best_plainer(headline: pd.DataFrame) -> pd.DataFrame:
+    """The row of each target's best other model."""
+    return (
+        headline.loc[headline.groupby("target", sort=False)["other_value"].idxmax()]
+        if len(headline)
+        else headline
+    )
 
 
 def _headline_metrics(differences: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:

@@ -157,7 +157,7 @@ class PositionThresholds(Settings):
     watch_morans_p: float = setting(
         0.001,
         "p of Moran's I up to which a variable is to be watched although position predicts little of it; each of the "
-        "ten or so variables of a screen is tested, so this low",
+        "ten or so variables of a screen is tested, so this low. No p is below 1 / (1 + permutations)",
         at_least=0,
         at_most=1,
     )
