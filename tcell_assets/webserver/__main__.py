@@ -17,6 +17,7 @@ from tcell_assets.installation.dagster_internals import workspace_of
 from tcell_assets.webserver.guard import Guard, door_of
 from tcell_assets.webserver.limits import server_config
 from tcell_assets.webserver.login import Login
+from tcell_assets.webserver.optional_upstreams import WithoutOptionalUpstreams
 from tcell_assets.webserver.reports import reports_page
 from tcell_assets.webserver.supervisor import WORKSPACE_FILE
 
@@ -68,7 +69,7 @@ def serve(host: str, port: int, origins: Sequence[str], read_only: bool, token_o
                     for folder in SERVED_FOLDERS
                 ),
             ]
-            guard = Guard(app, door_of(host, port, origins), login)
+            guard = Guard(WithoutOptionalUpstreams(app), door_of(host, port, origins), login)
             uvicorn.Server(server_config(guard, host, port)).run()
 
 

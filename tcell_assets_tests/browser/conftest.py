@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,8 +95,37 @@ def first_treated(wells: pd.DataFrame) -> str:
 
 
 @pytest.fixture(scope="package")
+def home_without_model(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Two ingested batches without phenotype scores, so that no model can be trained, and their screen tables."""
+    folder = tmp_path_factory.mktemp("browser_without_model")
+    configuration = configuration_in(folder)
+    simulate_into(configuration.data)
+    for batch in ("tc1", "tc2"):
+        (configuration.data / batch / "targets.csv").unlink()
+    with open_platform(configuration) as platform:
+        for batch in platform.register_landed_batches():
+            platform.run("ingest", batch)
+        platform.run("screen")
+    return Home(folder)
+
+
+@pytest.fixture(scope="package")
 def ui(home: Home) -> Iterator[str]:
     """Webserver and daemon of `tcell ui`; the address."""
+    with served(home) as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def ui_without_model(home_without_model: Home) -> Iterator[str]:
+    """The same of a screen that has no model."""
+    with served(home_without_model) as address:
+        yield address
+
+
+@contextmanager
+def served(home: Home) -> Iterator[str]:
+    """Run `tcell ui` on an installation; yields the address."""
     port = free_port()
     log = (home.folder / "ui.log").open("w")
     command = [sys.executable, "-c", "from tcell_assets.cli import main; main()", "ui", "--port", str(port)]
@@ -134,6 +164,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
 
     # Playwright keeps an event loop in this thread; Dagster's runs are done before it starts.
     request.getfixturevalue("home")
+    request.getfixturevalue("home_without_model")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium

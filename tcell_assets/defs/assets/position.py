@@ -112,14 +112,13 @@ def plate_maps(
             description="No variable of the screen can be predicted from the plate position alone.",
         )
     ],
-    deps=["expression_matrix"],
+    deps=["expression_matrix", "adjusted_embeddings"],
 )
 def screen_position_audit(
     config: Launchpad[PositionThresholds],
     storage: Storage,
     well_metadata: Mapping[str, Frame],
     well_qc: Mapping[str, Frame],
-    latent_embeddings: Mapping[str, Frame],
 ) -> TableResult:
     """The screen's verdict: what plate, row and column alone predict over all batches, latents included.
 
@@ -140,8 +139,10 @@ def screen_position_audit(
     wells: pd.DataFrame = pd.concat(well_metadata.values(), ignore_index=True)
     quality = pd.concat(well_qc.values(), ignore_index=True)
     variables = usable_rows(audited_targets(wells), quality).join(audited_depth(quality))
-    if latent_embeddings:
-        latents = pd.concat(latent_embeddings.values(), ignore_index=True)
+    lake = storage.lake()
+    embedded = [batch for batch in sorted(well_metadata) if lake.exists("latent_embeddings", batch)]
+    if embedded:
+        latents = pd.concat([lake.read("latent_embeddings", batch) for batch in embedded], ignore_index=True)
         variables = variables.join(usable_rows(audited_latents(latents), quality))
     else:
         variables = variables.join(audited_expression(usable_expression(storage, well_metadata, quality)))

@@ -11,6 +11,13 @@ from tcell_assets.defs.headlines import MOVED_FDR
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
 from tcell_assets.defs.metadata import TableResult, bullet_list, preview, table_asset, table_out, table_result
+from tcell_assets.defs.profile_checks import (
+    PROFILE_CHECKS,
+    dose_check,
+    gene_sets_check,
+    neighbours_check,
+    signature_check,
+)
 from tcell_assets.defs.resources import Storage
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.lake.tables.columns import IDENTIFIER_COLUMNS
@@ -82,6 +89,7 @@ def compounds(
 @dg.multi_asset(
     name="profile_conditions",
     outs={asset: table_out(asset, __name__, OWNERS) for asset in TABLES_OF_PROFILE},
+    check_specs=PROFILE_CHECKS,
 )
 def profile_conditions(
     context: dg.AssetExecutionContext,
@@ -117,7 +125,11 @@ def profile_conditions(
     trained_on = None if lineage is None else lineage.training_batches
 
     def result(
-        asset: str, frame: "pd.DataFrame", more: Mapping[str, Any], table: "pa.Table | None" = None
+        asset: str,
+        frame: "pd.DataFrame",
+        check: dg.AssetCheckResult,
+        more: Mapping[str, Any],
+        table: "pa.Table | None" = None,
     ) -> TableResult:
         return table_result(
             asset,
@@ -125,20 +137,17 @@ def profile_conditions(
             {**shown, **more},
             model_version=version,
             training_batches=trained_on,
+            check_results=list(selected(context, check)),
             table=table,
         )
 
     signatures = fit_signatures(expression, wells, condition="condition", context="context", usable=counted)
     without = signatures.conditions.loc[signatures.conditions["standard_error_factor"].isna(), "condition"]
-    if len(without):
-        context.log.warning(
-            f"no signature of {', '.join(without[:5])}{' and more' if len(without) > 5 else ''}: their plates hold no "
-            "DMSO well and nothing that other plates hold"
-        )
     long, moved = _long_signatures(signatures, storage)
     yield result(
         "signatures",
         moved,
+        signature_check(without.tolist()),
         {"conditions": len(signatures.conditions), "without_signature": len(without)},
         long,
     )
@@ -146,11 +155,12 @@ def profile_conditions(
         "metabolite_similarity", *_similarity(signatures, wells[counted.to_numpy()], hit_calls, settings)
     )
     yield result("pathway_activity", *_pathways(signatures, expression, wells, counted, settings))
-    series = _dose_series(expression, wells, counted)
+    series, left_out = _dose_series(expression, wells, counted)
     fitted = fit_compounds(series, DoseResponseRule(level=settings.dose_level))
     yield result(
         "dose_response",
         fitted,
+        dose_check(left_out),
         {
             "compounds": fitted["compound"].nunique(),
             "responses": int((fitted["response"] == "response").sum()),
@@ -184,7 +194,7 @@ def _long_signatures(signatures: "Signatures", storage: Storage) -> tuple["pa.Ta
 
 def _similarity(
     signatures: "Signatures", wells: "pd.DataFrame", hits: "pd.DataFrame", settings: ProfileSettings
-) -> tuple["pd.DataFrame", dict[str, Any]]:
+) -> tuple["pd.DataFrame", dg.AssetCheckResult, dict[str, Any]]:
     import numpy as np
 
     from tcell_assets.exports.hits import calls_shown
@@ -205,12 +215,17 @@ def _similarity(
         signatures.moderated_t[known], described, neighbours=settings.neighbours, seed=settings.seed
     )
     table = found.neighbours
-    return table, {
-        "active_conditions": int(described["is_active"].sum()),
-        "clusters": int(table["cluster"].nunique()),
-        "pairs_in_the_null": found.n_null,
-        "preview": preview(table[table["neighbour_rank"] == 1], 20),
-    }
+    n_active = int(described["is_active"].sum())
+    return (
+        table,
+        neighbours_check(n_active, found.n_null),
+        {
+            "active_conditions": n_active,
+            "clusters": int(table["cluster"].nunique()),
+            "pairs_in_the_null": found.n_null,
+            "preview": preview(table[table["neighbour_rank"] == 1], 20),
+        },
+    )
 
 
 def _pathways(
@@ -219,12 +234,13 @@ def _pathways(
     wells: "pd.DataFrame",
     counted: "pd.Series",
     settings: ProfileSettings,
-) -> tuple["pd.DataFrame", dict[str, Any]]:
+) -> tuple["pd.DataFrame", dg.AssetCheckResult, dict[str, Any]]:
     from pathlib import Path
 
-    from tcell_assets.science.screen.enrichment import bundled_gene_sets, read_gene_sets
+    from tcell_assets.science.screen.enrichment import MINIMUM_SET_SIZE, bundled_gene_sets, read_gene_sets
     from tcell_assets.science.screen.pathway_activity import (
         empty_activity,
+        measured_genes,
         pathway_activity,
         pathway_scores,
         usable_sets,
@@ -238,7 +254,13 @@ def _pathways(
         # Bundled programmes may not be among the genes of a screen; sets that somebody named must be.
         if settings.gene_sets:
             raise dg.Failure(str(error), allow_retries=False) from error
-        return empty_activity(), {"gene_sets": 0, "left_out": str(error)}
+        measured = measured_genes(signatures.genes, named)
+        return (
+            empty_activity(),
+            gene_sets_check(measured, MINIMUM_SET_SIZE),
+            {"gene_sets": 0, "left_out": str(error)},
+        )
+    left_out = {name: n for name, n in measured_genes(signatures.genes, named).items() if name not in sets}
     scores = fit_signatures(
         pathway_scores(expression, signatures.gene_scales(), sets),
         wells,
@@ -249,36 +271,55 @@ def _pathways(
     )
     table = pathway_activity(signatures, scores, sets)
     strongest = table.sort_values("activity", key=abs, ascending=False)
-    return table, {"gene_sets": int(table["gene_set"].nunique()), "preview": preview(strongest, 20)}
+    return (
+        table,
+        gene_sets_check(left_out, MINIMUM_SET_SIZE),
+        {"gene_sets": int(table["gene_set"].nunique()), "preview": preview(strongest, 20)},
+    )
 
 
-def _dose_series(expression: "pd.DataFrame", wells: "pd.DataFrame", counted: "pd.Series") -> "pd.DataFrame":
-    """Activity of every usable dosed well along its compound's own direction, a context at a time."""
+def _dose_series(
+    expression: "pd.DataFrame", wells: "pd.DataFrame", counted: "pd.Series"
+) -> tuple["pd.DataFrame", dict[str, str]]:
+    """Activity of usable dosed wells along their compound's own direction, a context at a time, and what is left out.
+
+    A compound at a single dose is no series.
+    """
     import pandas as pd
 
     from tcell_assets.science.screen.dose_response import FEWEST_DOSES, activity_along_own_direction
 
     columns = ["compound", "measure", "dose_um", "activity"]
     if "dose_um" not in wells:
-        return pd.DataFrame(columns=columns)
-    usable = wells[counted.reindex(wells["well_id"]).to_numpy(dtype=bool)]
-    dmso = usable[usable["is_dmso"]]
-    dosed = usable[usable["is_treated"] & usable["dose_um"].notna() & (usable["dose_um"] > 0)]
-    several = dosed["context"].nunique() > 1
-    parts = []
-    for (compound, where), own in dosed.groupby(["compound", "context"], sort=True):
+        return pd.DataFrame(columns=columns), {}
+    is_counted = counted.reindex(wells["well_id"]).to_numpy(dtype=bool)
+    dmso = wells[is_counted & wells["is_dmso"]]
+    is_dosed = wells["is_treated"] & wells["dose_um"].notna() & (wells["dose_um"] > 0)
+    several = wells.loc[is_counted & is_dosed, "context"].nunique() > 1
+    parts: list[pd.DataFrame] = []
+    left_out: dict[str, str] = {}
+    for (compound, where), every in wells[is_dosed].groupby(["compound", "context"], sort=True):
+        own = every[is_counted[every.index]]
+        series = f"{compound}, {where}" if several and where else str(compound)
         controls = dmso.loc[dmso["context"] == where, "well_id"]
-        if own["dose_um"].nunique() < FEWEST_DOSES or controls.empty:
+        n_doses = own["dose_um"].nunique()
+        if n_doses < FEWEST_DOSES or controls.empty:
+            if every["dose_um"].nunique() > 1:
+                left_out[series] = (
+                    "no usable DMSO well of its context"
+                    if controls.empty
+                    else f"{n_doses} usable doses, a curve needs {FEWEST_DOSES}"
+                )
             continue
         displaced = expression.loc[own["well_id"]].to_numpy() - expression.loc[controls].mean().to_numpy()
         parts.append(
             pd.DataFrame(
                 {
-                    "compound": f"{compound}, {where}" if several and where else compound,
+                    "compound": series,
                     "measure": "activity",
                     "dose_um": own["dose_um"].to_numpy(),
                     "activity": activity_along_own_direction(displaced, own["dose_um"].to_numpy()),
                 }
             )
         )
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)), left_out

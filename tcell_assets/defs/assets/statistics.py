@@ -56,7 +56,6 @@ def hit_calls(
     storage: Storage,
     well_metadata: Mapping[str, Frame],
     well_qc: Mapping[str, Frame],
-    latent_embeddings: Mapping[str, Frame],
     adjusted_embeddings: Mapping[str, Frame],
     expression_matrix: Mapping[str, Frame],
     adjusted_expression: Mapping[str, Frame],
@@ -91,9 +90,10 @@ def hit_calls(
         context.log.warning(f"no calls on the latent: {reason_without_model(storage)}")
     else:
         require_model(storage, "latent_embeddings", batches, version)
+        latents = {batch: storage.lake().read("latent_embeddings", batch) for batch in batches}
         features["latent"] = tuple(
             stacked(tables, batches)[["well_id", *LATENT_COLUMNS]]
-            for tables in (adjusted_embeddings, latent_embeddings)
+            for tables in (adjusted_embeddings, latents)
         )
     features["expression"] = (components(adjusted_expression), components(expression_matrix))
     sets = expression_feature_sets(

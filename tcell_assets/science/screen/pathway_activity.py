@@ -18,11 +18,7 @@ def usable_sets(genes: Sequence[str], gene_sets: Mapping[str, Sequence[str]]) ->
     Raises:
         ValueError: There is no such set.
     """
-    columns = {gene: position for position, gene in enumerate(genes)}
-    found = {
-        name: [columns[gene] for gene in set(members) if gene in columns]
-        for name, members in gene_sets.items()
-    }
+    found = _columns_of(genes, gene_sets)
     usable = {name: at for name, at in found.items() if MINIMUM_SET_SIZE <= len(at) < len(genes) - 1}
     if not usable:
         sizes = some_names([f"{name} ({len(at)})" for name, at in found.items()])
@@ -31,6 +27,19 @@ def usable_sets(genes: Sequence[str], gene_sets: Mapping[str, Sequence[str]]) ->
             "Check that both use the same kind of gene names."
         )
     return usable
+
+
+def measured_genes(genes: Sequence[str], gene_sets: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Return how many genes of each set are among these."""
+    return {name: len(at) for name, at in _columns_of(genes, gene_sets).items()}
+
+
+def _columns_of(genes: Sequence[str], gene_sets: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+    columns = {gene: position for position, gene in enumerate(genes)}
+    return {
+        name: [columns[gene] for gene in set(members) if gene in columns]
+        for name, members in gene_sets.items()
+    }
 
 
 def pathway_scores(
