@@ -1,6 +1,6 @@
 """Speed and memory of the engine against the published network, interleaved, in one process tree.
 
-`python -m benchmarks.engine train --json` or `… score --json`. Two child processes hold one implementation each; the
+`python -m benchmarks.engine train --json`, `… score` or `… all`. Two child processes hold one implementation each; the
 parent lets them take turns, step by step, so that whatever else loads the machine slows both. A ratio is the median
 over the rounds of published seconds over engine seconds; the peak memory is each child's own. Both see the
 same random expression, since neither's speed depends on the values. The engine is driven by its public functions
@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import math
 import multiprocessing
 import multiprocessing.connection
 import resource
@@ -27,9 +28,14 @@ import numpy as np
 import pandas as pd
 
 from tcell_assets.science.model.compute import Compute, ComputeError, resolve_compute
-from tcell_assets.science.model.settings import NetworkSettings, settings_for_preset
+from tcell_assets.science.model.settings import PRESETS, NetworkSettings, settings_for_preset
 
-What = Literal["train", "score"]
+What = Literal["train", "score", "all"]
+MEASURES_OF: dict[What, tuple[str, ...]] = {
+    "train": ("training",),
+    "score": ("evaluation", "scoring"),
+    "all": ("training", "evaluation", "scoring"),
+}
 WARM_UP_ROUNDS = 1
 # The published training step takes about 25 GB at 2 541 genes and its own 32 wells.
 PUBLISHED_BYTES_A_WELL_AND_GENE_PAIR = 125.0
@@ -41,7 +47,8 @@ class BenchmarkSettings:
     """One comparison.
 
     Attributes:
-        what: `train` times training steps, `score` an evaluation pass and a whole scoring.
+        what: `train` times training steps, `score` an evaluation pass and a whole scoring, `all` the three.
+        preset: Of the engine, as shipped.
         genes: Genes a well.
         batch_size: Wells a step, and a forward.
         compute: Device and precision of the engine; the published network runs in fp32 on the same device.
@@ -49,6 +56,7 @@ class BenchmarkSettings:
     """
 
     what: What
+    preset: str
     genes: int
     batch_size: int
     compute: Compute
@@ -63,20 +71,22 @@ def run_engine_benchmark(
     device: str = "auto",
     threads: int = 0,
     rounds: int = 5,
+    preset: str = "published",
 ) -> dict[str, Any]:
     """Compare the engine with the published network on this machine.
 
     Args:
-        what: `train` or `score`.
+        what: `train`, `score` or `all`.
         genes: Genes a well.
         batch_size: Wells a step.
         precision: Of the engine: `auto`, `fp32` or `bf16`.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads of either; 0 leaves PyTorch's choice.
         rounds: Turns that count.
+        preset: Settings of the engine; the published network is always as published.
 
     Returns:
-        Plain values: the settings; `training_ratio` or `evaluation_ratio` and `scoring_ratio` (the others None); the
+        Plain values: the settings; of `training_ratio`, `evaluation_ratio` and `scoring_ratio` those measured; the
         seconds a well behind them; `peak_memory_gib` of the engine and `published_peak_memory_gib`; `cuda`, a whole
         training on the GPU or the reason why there is none.
 
@@ -85,23 +95,26 @@ def run_engine_benchmark(
         MemoryError: The published network would not fit into the free memory.
     """
     settings = BenchmarkSettings(
-        what, genes, batch_size, resolve_compute(device, precision, threads, batch_size=batch_size), rounds
+        what,
+        preset,
+        genes,
+        batch_size,
+        resolve_compute(device, precision, threads, batch_size=batch_size),
+        rounds,
     )
-    if settings.compute.device == "cpu" and what == "train":
+    measures = MEASURES_OF[what]
+    if settings.compute.device == "cpu" and "training" in measures:
         _require_memory_for_published(settings)
-    measures = ("training",) if what == "train" else ("evaluation", "scoring")
     seconds, peaks = _take_turns(settings, measures)
     result: dict[str, Any] = {
         "what": what,
+        "preset": preset,
         "genes": genes,
         "batch_size": batch_size,
         "precision": settings.compute.precision,
         "device": settings.compute.device,
         "reason": settings.compute.reason,
         "rounds": rounds,
-        "training_ratio": None,
-        "evaluation_ratio": None,
-        "scoring_ratio": None,
     }
     for measure in measures:
         pairs = list(zip(seconds["published"][measure], seconds["engine"][measure], strict=True))
@@ -183,11 +196,11 @@ def _published_worker(settings: BenchmarkSettings, connection: multiprocessing.c
         network = PublishedNetwork(NetworkSettings(), settings.genes).to(device)
         expression = torch.randn(settings.batch_size, settings.genes, device=device)
         targets = torch.rand(settings.batch_size, 5, device=device).round()
-        if settings.what == "train":
+        if "training" in MEASURES_OF[settings.what]:
             optimizer = torch.optim.AdamW(network.parameters())
             step = lambda: published_training_step(network, optimizer, expression, targets)  # noqa: E731
             _timed_turns(connection, turns, _synchronised(step, device.type))
-        else:
+        if "scoring" in MEASURES_OF[settings.what]:
             evaluate = lambda: published_evaluation(network, expression, settings.batch_size)  # noqa: E731
             score = lambda: published_scoring(network, expression, settings.batch_size)  # noqa: E731
             _timed_turns(connection, turns, _synchronised(evaluate, device.type))
@@ -213,9 +226,11 @@ def _engine_worker(settings: BenchmarkSettings, connection: multiprocessing.conn
     from tcell_assets.science.model.training import Progress, train
 
     turns = WARM_UP_ROUNDS + settings.rounds
-    if settings.what == "train":
+    if "training" in MEASURES_OF[settings.what]:
         # One epoch with a batch a turn; the callback between two steps is where the other process has its turn.
-        data = _random_screen(round(turns * settings.batch_size / 0.8), settings.genes)
+        training = settings_for_preset(settings.preset, epochs=1, batch_size=settings.batch_size)
+        share = (1 - training.validation_fraction) * (1 - training.inner_fraction)
+        data = _random_screen(math.ceil((turns + 1) * settings.batch_size / share), settings.genes)
         connection.recv()
         started = time.perf_counter()
         done = 0
@@ -231,16 +246,10 @@ def _engine_worker(settings: BenchmarkSettings, connection: multiprocessing.conn
                 connection.recv()
                 started = time.perf_counter()
 
-        train(
-            data,
-            settings_for_preset("published", epochs=1, batch_size=settings.batch_size),
-            settings.compute,
-            None,
-            hand_over,
-        )
-    else:
-        data = _random_screen(10, settings.genes)
-        model = train(data, settings_for_preset("published", epochs=1, batch_size=2), settings.compute)
+        train(data, training, settings.compute, None, hand_over)
+    if "scoring" in MEASURES_OF[settings.what]:
+        data = _random_screen(20, settings.genes)
+        model = train(data, settings_for_preset(settings.preset, epochs=1, batch_size=2), settings.compute)
         random = np.random.default_rng(1)
         expression = pd.DataFrame(
             random.normal(8, 1, (settings.batch_size, settings.genes)).astype(np.float32),
@@ -314,20 +323,26 @@ def _whole_training_on_cuda(settings: BenchmarkSettings) -> dict[str, Any]:
     """Seconds of a whole 50-epoch training of a published-size screen, or why there is none."""
     if settings.compute.device != "cuda":
         return {"skipped": "no CUDA device is visible to this run"}
-    if settings.what != "train":
+    if "training" not in MEASURES_OF[settings.what]:
         return {"skipped": "timed by `train`"}
     from tcell_assets.science.model.training import train
 
     data = _random_screen(WELLS_OF_A_SCREEN, settings.genes)
     started = time.perf_counter()
-    train(data, settings_for_preset("published"), settings.compute)
-    return {"wells": WELLS_OF_A_SCREEN, "epochs": 50, "seconds": round(time.perf_counter() - started, 2)}
+    training = settings_for_preset(settings.preset)
+    train(data, training, settings.compute)
+    return {
+        "wells": WELLS_OF_A_SCREEN,
+        "epochs": training.epochs,
+        "seconds": round(time.perf_counter() - started, 2),
+    }
 
 
 def main() -> None:
     """Read the arguments, run, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("train", "score", "memory"))
+    parser.add_argument("what", choices=("train", "score", "all", "memory"))
+    parser.add_argument("--preset", choices=PRESETS, default="published", help="of the engine")
     parser.add_argument("--genes", type=int, default=2_541)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="fp32")
