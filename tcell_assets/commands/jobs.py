@@ -86,7 +86,10 @@ def score_command(batches: tuple[str, ...], config: dict[str, Any]) -> None:
 @click.option(
     "--again", is_flag=True, help="Start from the current model's settings, as the weekly training does."
 )
-def train_command(again: bool, config: dict[str, Any]) -> None:
+@click.option(
+    "--dry-run", is_flag=True, help="Say what the training would take on this machine, and train nothing."
+)
+def train_command(again: bool, dry_run: bool, config: dict[str, Any]) -> None:
     """Train a model on every ingested batch that has targets."""
     from tcell_assets.commands.platform import open_platform, trained_version
     from tcell_assets.defs.schedules import current_training_config
@@ -98,9 +101,27 @@ def train_command(again: bool, config: dict[str, Any]) -> None:
         )
     with open_platform() as platform, terminal_progress():
         start = current_training_config(platform.storage.models()) if again else {}
+        if dry_run:
+            _say_what_training_takes(platform, {**start, **said})
+            return
         result = platform.run("train", config=run_config({"train_model": {**start, **said}}))
         click.echo(f"trained {trained_version(result)}; current model: {platform.storage.models().current()}")
         renew_expression(platform)
+
+
+def _say_what_training_takes(platform: Platform, said: dict[str, Any]) -> None:
+    """Echo wells, genes, device, time and memory of a training with these settings."""
+    from tcell_assets.defs.assets.model_input import training_input
+    from tcell_assets.defs.resources import TransformerCompute
+    from tcell_assets.science.model.training_data import TrainingDataError, TrainingError
+
+    request = TrainingRequest.form().filled(said)
+    try:
+        data, _, _ = training_input(platform.storage.lake(), request.training, request.n_genes)
+        expectation = TransformerCompute().expect(data, request.training)
+    except (TrainingDataError, TrainingError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"training would take: {expectation.line()}")
 
 
 def renew_expression(platform: Platform) -> list[str]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tcell_assets.science.evaluation.evaluation_ladder import FitPredict
     from tcell_assets.science.model.attribution import Attribution
     from tcell_assets.science.model.compute import Compute
+    from tcell_assets.science.model.expectation import TrainingExpectation
     from tcell_assets.science.model.scoring import WellScores
     from tcell_assets.science.model.trained_model import TrainedModel
     from tcell_assets.science.model.training import TrainingData, TrainingSettings
@@ -229,6 +230,18 @@ class TransformerCompute(dg.ConfigurableResource[Any]):
         from tcell_assets.science.model.scoring import score_wells
 
         return score_wells(model, expression, self.resolve(), head, on_progress)
+
+    def score_members(self, model: "TrainedModel", expression: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
+        """Predict the wells with each member of a model that has several."""
+        from tcell_assets.science.model.member_scoring import score_members
+
+        return score_members(model, expression, self.resolve())
+
+    def expect(self, data: "TrainingData", settings: "TrainingSettings") -> "TrainingExpectation":
+        """Say what a training will take, from about two seconds of it."""
+        from tcell_assets.science.model.expectation import expect_training
+
+        return expect_training(data, settings, self.resolve())
 
     def compare_with_linear_baselines(self, data: "TrainingData", model: "TrainedModel") -> "pd.DataFrame":
         """Judge a model on its held-out wells, beside ridge and logistic regression on the same split."""

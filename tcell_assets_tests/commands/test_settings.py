@@ -100,7 +100,7 @@ def test_the_network_of_an_evaluation_is_set_as_a_group() -> None:
         (("train", "--set", "heads=3"), "d_model 128 is not a multiple of heads 3"),
         (("train", "--set", "seed=4294967296"), "seed is 4294967296; it must be a whole number from 0 to"),
         (("train", "--set", "epochs"), "'epochs' is not NAME=VALUE"),
-        (("train", "--preset", "best"), "preset is 'best'; it must be published or recommended"),
+        (("train", "--preset", "best"), "preset is 'best'; it must be published, recommended or ridge_start"),
         (("train", "--again", "--preset", "published"), "leave one out"),
         (("screen", "--set", "seed=3"), "write hit_calls.seed or"),
         (("evaluate", "--folds", "1"), "n_folds is 1; it must be a whole number of at least 2"),

@@ -157,7 +157,7 @@ def test_a_field_added_to_a_class_of_settings_is_shown_checked_and_read_without_
     assert seen == [Toy(patience_of_the_reader=5)]
 
 
-@pytest.mark.parametrize("preset", ["published", "recommended"])
+@pytest.mark.parametrize("preset", ["published", "recommended", "ridge_start"])
 def test_a_training_of_which_only_the_preset_is_said_is_that_preset(preset: str) -> None:
     resolved = dg.validate_run_config(JOB, {"ops": {"train_model": {"config": {"preset": preset}}}})
     filled = TrainingRequest.form().filled(resolved["ops"]["train_model"]["config"])

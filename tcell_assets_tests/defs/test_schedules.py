@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -226,10 +227,14 @@ def test_a_cron_string_that_is_none_is_refused_by_name() -> None:
 def test_the_weekly_training_repeats_the_method_of_a_model_from_before_the_ridge_start(
     tmp_path: Path,
 ) -> None:
-    """Its manifest knows no `linear_start`; the preset of today would start from ridge at the old learning rate."""
-    method = settings_for_preset(
-        "recommended", linear_start="zero", learning_rate=1e-3, inner_fraction=0.15, linear_path=False
+    """Its manifest knows neither `linear_start` nor `architecture`; the preset of its name is another network today."""
+    method = replace(
+        settings_for_preset(
+            "ridge_start", linear_start="zero", learning_rate=1e-3, inner_fraction=0.15, linear_path=False
+        ),
+        preset="recommended",
     )
+    assert "architecture" not in method.as_json()["network"]
     assert "linear_start" not in method.as_json()
     models = ModelRegistry(UPath(tmp_path))
 

@@ -110,7 +110,7 @@ def test_two_models_are_compared_by_every_target_they_share(model: TrainedModel)
 def test_a_linear_start_knows_every_target() -> None:
     data = screen_with(EXHAUSTION, CYCLING)
     settings = small_settings(
-        "recommended", epochs=1, inner_fraction=0.0, learning_rate=1e-30, weight_decay=0.0
+        "ridge_start", epochs=1, inner_fraction=0.0, learning_rate=1e-30, weight_decay=0.0
     )
     started = train(data, settings, ONE_THREAD)
     predictions = score_wells(started, expression_frame(data), ONE_THREAD).predictions
@@ -120,7 +120,7 @@ def test_a_linear_start_knows_every_target() -> None:
 
 def test_a_linear_start_needs_a_latent_for_every_target() -> None:
     with pytest.raises(SettingsError, match="a latent of at least 7"):
-        train(screen_with(EXHAUSTION, CYCLING), small_settings("recommended", latent=6), ONE_THREAD)
+        train(screen_with(EXHAUSTION, CYCLING), small_settings("ridge_start", latent=6), ONE_THREAD)
 
 
 def test_auto_explains_a_declared_target_where_nothing_of_the_published_two_is_known() -> None:

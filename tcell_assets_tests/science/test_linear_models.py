@@ -88,7 +88,7 @@ def test_a_head_known_of_a_single_well_starts_from_nothing() -> None:
 
 def test_training_starts_from_the_ridge_regression_of_the_wells_it_fits() -> None:
     data = small_screen(wells=120)
-    settings = small_settings("recommended", epochs=1, inner_fraction=0.0, learning_rate=NO_STEP)
+    settings = small_settings("ridge_start", epochs=1, inner_fraction=0.0, learning_rate=NO_STEP)
     model = train(data, settings, ONE_THREAD)
     predictions = score_wells(model, expression_frame(data), ONE_THREAD).predictions.set_index("well_id")
     fitted = (split_wells(data.wells, settings) == "train").to_numpy()
@@ -121,4 +121,4 @@ def test_every_latent_axis_moves_away_from_a_ridge_start() -> None:
 )
 def test_a_ridge_start_without_what_it_needs_is_refused_with_the_way_out(missing: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match=r"linear_start 'ridge' needs .* or take linear_start 'zero'"):
-        small_settings("recommended", **missing)
+        small_settings("ridge_start", **missing)

@@ -21,11 +21,25 @@ def test_the_published_preset_is_the_default_and_has_the_published_values() -> N
     assert (settings.use_zscore, settings.patience, settings.inner_fraction) == (False, 0, 0.0)
 
 
-def test_the_recommended_preset_chooses_its_epoch_on_an_inner_split() -> None:
-    settings = settings_for_preset("recommended")
-    assert settings.preset == "recommended"
-    assert settings.patience > 0
-    assert settings.inner_fraction > 0
+def test_held_out_wells_choose_no_epoch_but_in_the_published_preset() -> None:
+    assert settings_for_preset("recommended").network.members > 1
+    assert settings_for_preset("ridge_start").inner_fraction > 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"attention": "induced"}, "attention 'induced' does not exist in architecture 'programmes'"),
+        ({"architecture": "transformer"}, "members is 5, but architecture 'transformer' has one"),
+        ({"inner_fraction": 0.1}, "5 members already hold out"),
+        ({"use_zscore": False, "linear_start": "zero"}, "architecture 'programmes' needs use_zscore"),
+    ],
+)
+def test_settings_that_contradict_the_architecture_are_refused(
+    overrides: dict[str, object], said: str
+) -> None:
+    with pytest.raises(SettingsError, match=said):
+        settings_for_preset("recommended", **overrides)
 
 
 def test_overrides_reach_training_and_network_fields_by_name() -> None:
@@ -67,12 +81,14 @@ def test_a_field_that_does_not_exist_is_refused_with_those_that_do() -> None:
 
 
 def test_a_preset_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(SettingsError, match=r"'best' does not exist; choose one of published, recommended"):
+    with pytest.raises(
+        SettingsError, match=r"'best' does not exist; choose one of published, recommended, ridge_start"
+    ):
         settings_for_preset("best")
 
 
 def test_settings_survive_json() -> None:
-    settings = settings_for_preset("recommended", epochs=7, attention="induced")
+    settings = settings_for_preset("ridge_start", epochs=7, attention="induced")
     assert TrainingSettings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
 
 

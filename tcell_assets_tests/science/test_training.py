@@ -562,7 +562,7 @@ class TestProgress:
 def test_a_model_learns_the_targets_of_a_small_screen() -> None:
     data = small_screen(wells=120)
     model = train(
-        data, small_settings("recommended", epochs=30, learning_rate=1e-2, linear_start="zero"), ONE_THREAD
+        data, small_settings("ridge_start", epochs=30, learning_rate=1e-2, linear_start="zero"), ONE_THREAD
     )
     held_out = model.history.query("split == 'val'").set_index("epoch")["total"]
     assert held_out[model.best_epoch] < 0.5 * held_out[1]

@@ -14,7 +14,7 @@ DATA = EvaluationData(SCREEN.wells, lambda training_wells: SCREEN.vst)
 
 
 def test_the_transformer_predicts_every_held_out_well_of_every_batch() -> None:
-    rung = transformer_rung(small_settings("recommended", epochs=20, layers=1), ONE_THREAD)
+    rung = transformer_rung(small_settings("ridge_start", epochs=20, layers=1), ONE_THREAD)
     predictions = out_of_fold_predictions(DATA, {"transformer": rung}, ["leave_batch_out"])
     assert set(predictions["well_id"]) == set(SCREEN.wells["well_id"])
     observed = SCREEN.wells.set_index("well_id")["tscore"].loc[predictions["well_id"]]

@@ -81,11 +81,9 @@ def train_model(
             f"{len(data.genes_left_out)} genes are not in every batch and are left out: "
             f"{some_names(data.genes_left_out, 20)}"
         )
-    context.log.info(
-        f"training on {len(data.wells)} wells × {len(data.genes)} genes of {', '.join(data.batch_hashes)}"
-    )
-
+    context.log.info(f"training on {', '.join(data.batch_hashes)}")
     with progress_of(context.log.info, "training", settings.epochs, "epochs") as bar:
+        bar.say(compute.expect(data, settings).line())
         model = compute.train(data, settings, storage.local_folder("checkpoints"), bar.training)
 
     untrained = [name for name in names_of(model.targets) if name not in model.trained_heads]

@@ -1,4 +1,4 @@
-"""How sure a prediction is: the spread over an ensemble and the conformal interval, where both were made."""
+"""How sure a prediction is: the spread over an ensemble or a model's own members, and the conformal interval."""
 
 import hashlib
 import json
@@ -87,16 +87,20 @@ def _spread(
 
     lake, models = storage.lake(), storage.models()
     lake.depends_on("ensemble_members")
-    if not lake.exists("ensemble_members") or lake.lineage("ensemble_members").model_version != model.version:
+    members = {model.version: predictions}
+    if lake.exists("ensemble_members") and lake.lineage("ensemble_members").model_version == model.version:
+        for version in lake.read("ensemble_members")["member_version"]:
+            if version not in members:
+                folder = models.folder(version)
+                member = load_model(folder)
+                _, expression = scoring_input(lake, batch, member.genes, load_fit(folder))
+                members[version] = compute.score(member, expression).predictions
+    elif model.settings.network.members > 1:
+        _, expression = scoring_input(lake, batch, model.genes, load_fit(models.folder(model.version)))
+        members = compute.score_members(model, expression)
+    else:
         log(f"no standard deviations: the ensemble job has not run for {model.version}")
         return {}
-    members = {model.version: predictions}
-    for version in lake.read("ensemble_members")["member_version"]:
-        if version not in members:
-            folder = models.folder(version)
-            member = load_model(folder)
-            _, expression = scoring_input(lake, batch, member.genes, load_fit(folder))
-            members[version] = compute.score(member, expression).predictions
     combined = combine_members(members, model.targets).set_index("well_id").loc[predictions["well_id"]]
     return {
         target.spread: combined[target.spread].set_axis(predictions.index)

@@ -125,7 +125,9 @@ def integrated_gradients(
             torch.from_numpy(baseline.loc[list(model.genes)].to_numpy(dtype=np.float32)[None]).to(device)
         )
         explainer = IntegratedGradients(forward)
-        points_at_once = compute.wells_at_once(steps, len(model.genes))
+        points_at_once = compute.wells_at_once(
+            steps, model.settings.network.tokens_in_memory(len(model.genes))
+        )
         for index, well_id in enumerate(expression.index):
             scaled = network.scale(torch.from_numpy(values[index : index + 1]).to(device))
             attribution = explainer.attribute(

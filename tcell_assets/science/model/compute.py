@@ -46,11 +46,11 @@ class Compute:
     deterministic: bool = False
     reason: str = ""
 
-    def wells_at_once(self, batch_size: int, genes: int) -> int:
-        """Wells of a batch that are computed together: all of them, but on a CPU."""
+    def wells_at_once(self, batch_size: int, tokens: int) -> int:
+        """Wells of a batch that are computed together: all of them, but on a CPU by the tokens that each takes."""
         if self.device != "cpu":
             return batch_size
-        return max(1, min(batch_size, CPU_TOKENS_AT_ONCE // genes))
+        return max(1, min(batch_size, CPU_TOKENS_AT_ONCE // tokens))
 
     @contextmanager
     def session(self) -> Iterator[torch.device]:

@@ -288,7 +288,7 @@ def forward_operations(settings: NetworkSettings, genes: int) -> float:
     `8·G·d² + 4·G·d·f` for the projections and the feed-forward network. A training step takes 3 times the
     forward's, 3.5 times for the attention, whose fused backward computes its weights again.
     """
-    keys = genes if settings.attention == "full" else 2 * settings.inducing_points
+    keys = genes if settings.attention != "induced" else 2 * settings.inducing_points
     attention = 4.0 * genes * keys * settings.d_model
     linear = genes * settings.d_model * (8.0 * settings.d_model + 4.0 * settings.feed_forward)
     return settings.layers * (attention + linear)

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from tcell_assets.science.model.compute import Compute
-from tcell_assets.science.model.network import ExpressionTransformer, NetworkOutput
+from tcell_assets.science.model.network import NetworkOutput
+from tcell_assets.science.model.networks import Network, new_network
 from tcell_assets.science.model.trained_model import ModelError, TrainedModel, gene_positions
 from tcell_assets.science.well_join import rows_for_wells
 from tcell_assets.targets import ACTIVATION_LABEL, LEGACY_SCORE, known_targets, names_of
@@ -70,9 +71,11 @@ def resolve_head(model: TrainedModel, head: str) -> str:
     )
 
 
-def build_network(model: TrainedModel) -> ExpressionTransformer:
+def build_network(model: TrainedModel) -> Network:
     """The model's network with its best weights and its scaler, frozen and in evaluation mode."""
-    network = ExpressionTransformer(model.settings.network, len(model.genes), model.targets)
+    axes = model.weights.get("programme_axes")
+    programmes = None if axes is None else len(axes)
+    network = new_network(model.settings.network, len(model.genes), model.targets, programmes)
     try:
         network.load_state_dict({name: torch.from_numpy(value) for name, value in model.weights.items()})
     except RuntimeError as error:
@@ -150,7 +153,7 @@ def score_chunks(
 
 def _score_chunk(
     model: TrainedModel,
-    network: ExpressionTransformer,
+    network: Network,
     expression: pd.DataFrame,
     compute: Compute,
     device: torch.device,
@@ -167,10 +170,12 @@ def _score_chunk(
     )
     absolute = np.zeros(len(model.genes))
     signed = np.zeros(len(model.genes))
-    wells_at_once = compute.wells_at_once(compute.batch_size, len(model.genes))
+    wells_at_once = compute.wells_at_once(
+        compute.batch_size, model.settings.network.tokens_in_memory(len(model.genes))
+    )
     for start in range(0, len(expression), wells_at_once):
         rows = expression.iloc[start : start + wells_at_once, positions]
-        values = _finite_values(rows)
+        values = finite_values(rows)
         scaled = network.scale(torch.from_numpy(values).to(device)).requires_grad_(head is not None)
         with (
             torch.set_grad_enabled(head is not None),
@@ -202,7 +207,7 @@ def _score_chunk(
             }
         )
     return WellScores(
-        _prediction_table(model, expression.index, outputs, split_of_well),
+        prediction_table(model, expression.index, outputs, split_of_well),
         _latent_table(model, expression.index, outputs[:, len(model.targets) :]),
         importance,
     )
@@ -214,7 +219,12 @@ def head_output(output: NetworkOutput, head: str, model: TrainedModel) -> torch.
     return exported
 
 
-def _finite_values(rows: pd.DataFrame) -> np.ndarray:
+def finite_values(rows: pd.DataFrame) -> np.ndarray:
+    """The values as float32.
+
+    Raises:
+        ScoringError: A value is not finite; its well and gene are named.
+    """
     values = np.ascontiguousarray(rows.to_numpy(dtype=np.float32))
     finite = np.isfinite(values)
     if not finite.all():
@@ -226,9 +236,10 @@ def _finite_values(rows: pd.DataFrame) -> np.ndarray:
     return values
 
 
-def _prediction_table(
+def prediction_table(
     model: TrainedModel, well_ids: pd.Index, outputs: np.ndarray, split_of_well: pd.Series
 ) -> pd.DataFrame:
+    """Predictions of wells from the heads' outputs (wells, targets and whatever stands behind them)."""
     table = pd.DataFrame({"well_id": well_ids.astype(str)})
     # The latents stand behind the heads.
     for target, said in zip(model.targets, outputs.T, strict=False):

@@ -19,8 +19,12 @@ from tcell_assets.settings import (
 )
 from tcell_assets.targets import TARGETS, known_targets, names_of
 
-PRESETS = ("published", "recommended")
+PRESETS = ("published", "recommended", "ridge_start")
 AS_PRESET = "as_preset"
+
+# Settings younger than the first models, with what those were trained by.
+CAME_LATER = {"linear_start": "zero", "schedule": "constant"}
+PROGRAMME_SETTINGS = ("architecture", "programmes", "read_out", "members")
 
 # Of the targets when this was imported: what the Launchpad offers and a launch accepts.
 HEADS = ("auto", *names_of(known_targets()))
@@ -28,13 +32,18 @@ HEADS = ("auto", *names_of(known_targets()))
 
 @dataclass(frozen=True)
 class NetworkSettings(Settings):
-    """Shape of the Transformer. The defaults are the published ones, but for `attention_dropout`.
+    """Shape of the network. The defaults are the published ones, but for `attention_dropout`.
 
     The published script drops attention weights too, at 0.1, which forces the genes × genes matrix of every head into
     memory; at 0, the one deviation, the fused kernel serves.
     """
 
-    d_model: int = setting(128, "width of a gene's token", at_least=1)
+    architecture: Literal["transformer", "programmes"] = setting(
+        "transformer",
+        "transformer: tokens of genes, as published. programmes: tokens of the gene programmes that the training wells "
+        "show, beside a wide read-out of them, in several members",
+    )
+    d_model: int = setting(128, "width of a token", at_least=1)
     heads: int = setting(4, "attention heads; divides d_model", at_least=1)
     layers: int = setting(2, "encoder layers", at_least=1)
     feed_forward: int = setting(512, "width of the feed-forward network inside a layer", at_least=1)
@@ -54,14 +63,24 @@ class NetworkSettings(Settings):
     linear_path: bool = setting(
         False, "add a linear map of the (scaled) expression to the latent, beside the Transformer"
     )
-    attention: Literal["full", "induced"] = setting(
+    attention: Literal["full", "induced", "none"] = setting(
         "full",
-        "full compares all pairs of genes; induced goes through learnt queries (Lee et al. 2019, Set Transformer, "
-        "equation 9) and costs time linear in the genes",
+        "full compares all pairs of tokens; induced (of genes) goes through learnt queries (Lee et al. 2019, Set "
+        "Transformer, equation 9) and costs time linear in the genes; none (of programmes) leaves the read-out alone",
     )
     inducing_points: int = setting(64, "learnt queries a layer, of induced attention alone", at_least=1)
     full_attention_gene_limit: int = setting(
         10_000, "more genes than this with full attention are refused with what they would take", at_least=1
+    )
+    programmes: int = setting(32, "gene programmes at most, of architecture programmes alone", at_least=1)
+    read_out: int = setting(
+        128, "width of the read-out of the programmes, of architecture programmes alone", at_least=1
+    )
+    members: int = setting(
+        1,
+        "networks trained side by side and averaged, each on other metabolites, of architecture programmes alone; what "
+        "one holds out of the training wells judges it, and together they choose the epoch",
+        at_least=1,
     )
 
     def __post_init__(self) -> None:
@@ -71,6 +90,21 @@ class NetworkSettings(Settings):
                 f"d_model {self.d_model} is not a multiple of heads {self.heads}: "
                 "every head takes d_model / heads columns"
             )
+        has_programmes = self.architecture == "programmes"
+        if self.attention == ("induced" if has_programmes else "none"):
+            raise SettingsError(
+                f"attention {self.attention!r} does not exist in architecture {self.architecture!r}; take 'full'"
+            )
+        if self.members > 1 and not has_programmes:
+            raise SettingsError(
+                f"members is {self.members}, but architecture 'transformer' has one; `tcell ensemble` trains several"
+            )
+
+    def tokens_in_memory(self, genes: int) -> int:
+        """What a well takes in a forward pass, counted in tokens of the published width."""
+        if self.architecture == "transformer":
+            return genes
+        return max(1, self.members * self.programmes * self.d_model // 128)
 
 
 @dataclass(frozen=True)
@@ -79,9 +113,9 @@ class TrainingSettings(Settings):
 
     preset: str = setting(
         "published",
-        "published: the set-up of the publication. recommended: z-scored input, a linear path beside the Transformer "
-        "that starts from ridge regression, and early stopping on an inner split; docs/training_presets.md compares "
-        "them",
+        "published: the set-up of the publication. recommended: attention over gene programmes, five members that "
+        "start from ridge regression. ridge_start: the published network with z-scored input and a linear path that "
+        "starts from ridge regression, what recommended was before; docs/training_presets.md compares them",
         choices=PRESETS,
     )
     epochs: int = setting(
@@ -115,10 +149,21 @@ class TrainingSettings(Settings):
         "what the linear path starts from: zero, or a ridge regression of the targets on the wells of the fit, which "
         "the Transformer then has to better",
     )
+    schedule: Literal["constant", "cosine"] = setting(
+        "constant",
+        "of the learning rate: constant, or a rise over the first tenth of all steps and a cosine to zero",
+    )
     network: NetworkSettings = field(default_factory=NetworkSettings)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.network.members > 1 and self.inner_fraction:
+            raise SettingsError(
+                f"inner_fraction is {self.inner_fraction:g}, but {self.network.members} members already hold out each "
+                "another part of the training wells; set it to 0"
+            )
+        if self.network.architecture == "programmes" and not self.use_zscore:
+            raise SettingsError("architecture 'programmes' needs use_zscore; set it")
         self.require_room_for(len(TARGETS))
 
     def require_room_for(self, targets: int) -> None:
@@ -138,12 +183,16 @@ class TrainingSettings(Settings):
     def as_json(self) -> dict[str, Any]:
         """Nested plain values, ready for a JSON file.
 
-        A model's version is their hash too, so `linear_start`, which came later, is left out where it is `zero`: the
-        models of before keep their versions.
+        A model's version is their hash too, so settings that came later are left out where they say what was before:
+        the models of before keep their versions.
         """
         values = dataclasses.asdict(self)
-        if self.linear_start == "zero":
-            del values["linear_start"]
+        for name, before in CAME_LATER.items():
+            if values[name] == before:
+                del values[name]
+        if self.network.architecture == "transformer":
+            for name in PROGRAMME_SETTINGS:
+                del values["network"][name]
         return values
 
     def by_name(self) -> dict[str, Any]:
@@ -168,8 +217,8 @@ def settings_for_preset(name: str, **overrides: Any) -> TrainingSettings:
     """Settings of a preset, with single fields replaced.
 
     Args:
-        name: `published` (section 1 of the method as published) or `recommended` (see
-            `docs/training_presets.md` for the comparison that chose it).
+        name: `published` (section 1 of the method as published), `recommended` (see `docs/training_presets.md` for
+            the comparison that chose it) or `ridge_start`, which was `recommended` before.
         **overrides: Fields of :class:`TrainingSettings` or of :class:`NetworkSettings` by name.
 
     Raises:
@@ -180,6 +229,27 @@ def settings_for_preset(name: str, **overrides: Any) -> TrainingSettings:
     elif name == "recommended":
         settings = TrainingSettings(
             preset="recommended",
+            epochs=40,
+            batch_size=64,
+            validation_fraction=0.1,
+            learning_rate=4e-3,
+            weight_decay=0.3,
+            use_zscore=True,
+            linear_start="ridge",
+            schedule="cosine",
+            network=NetworkSettings(
+                architecture="programmes",
+                d_model=16,
+                heads=1,
+                layers=1,
+                feed_forward=32,
+                members=5,
+                linear_path=True,
+            ),
+        )
+    elif name == "ridge_start":
+        settings = TrainingSettings(
+            preset="ridge_start",
             learning_rate=1e-4,
             use_zscore=True,
             patience=8,

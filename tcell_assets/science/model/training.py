@@ -6,11 +6,9 @@ import logging
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,9 +17,12 @@ from torch import Tensor
 
 from tcell_assets.science.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from tcell_assets.science.model.compute import Compute
-from tcell_assets.science.model.linear_models import LinearHeads, fit_linear_heads
 from tcell_assets.science.model.loss import Loss, LossSums
-from tcell_assets.science.model.network import ExpressionTransformer, NetworkOutput
+from tcell_assets.science.model.member_training import fold_members
+from tcell_assets.science.model.network import NetworkOutput
+from tcell_assets.science.model.networks import untrained_network
+from tcell_assets.science.model.programme_network import ProgrammeNetwork
+from tcell_assets.science.model.schedule import learning_rate_share
 from tcell_assets.science.model.settings import (
     PRESETS,
     NetworkSettings,
@@ -42,6 +43,7 @@ from tcell_assets.science.model.training_data import (
     prepare,
     split_wells,
 )
+from tcell_assets.science.model.training_progress import Progress
 from tcell_assets.targets import names_of
 
 __all__ = [
@@ -57,33 +59,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A report from a running training.
-
-    Attributes:
-        kind: `step` inside an epoch, `epoch` at its end, `message` for something to know.
-        text: The report as a line.
-        epoch: Current epoch, from 1.
-        epochs: Epochs asked for.
-        fraction: Share of the whole run that is done, 0 to 1.
-        wells_per_second: Training speed so far.
-        seconds_left: Expected time to the last epoch.
-        losses: At the end of an epoch: `total` and every term of the loss, by split.
-        is_best: At the end of an epoch: whether it is the best so far.
-    """
-
-    kind: Literal["step", "epoch", "message"]
-    text: str
-    epoch: int
-    epochs: int
-    fraction: float = 0.0
-    wells_per_second: float = float("nan")
-    seconds_left: float = float("nan")
-    losses: dict[str, dict[str, float]] = field(default_factory=dict)
-    is_best: bool = False
 
 
 def train(
@@ -133,7 +108,8 @@ class _Training:
         self.loss = Loss(self.targets, settings)
         self.trained_heads = self._trainable_heads()
 
-        self.wells_at_once = compute.wells_at_once(settings.batch_size, len(self.genes))
+        tokens = settings.network.tokens_in_memory(len(self.genes))
+        self.wells_at_once = compute.wells_at_once(settings.batch_size, tokens)
         expression = torch.from_numpy(data.expression)
         self.known = ~np.isnan(prepared.values)
         self.target_values = torch.from_numpy(prepared.values.astype(np.float32))
@@ -145,11 +121,12 @@ class _Training:
         self.expression = expression
 
         torch.manual_seed(settings.seed)
-        network = ExpressionTransformer(settings.network, len(self.genes), self.targets)
-        if prepared.scaler is not None:
-            network.set_scaler(*prepared.scaler)
-        if settings.linear_start == "ridge":
-            network.start_from(self._fit_linear_heads(network), self.targets)
+        self.folds = fold_members(
+            prepared.wells, prepared.parts["train"], settings.network.members, settings.seed
+        )
+        network, said = untrained_network(prepared, self.targets, settings, self.folds)
+        if said:
+            self._say(said)
         self.network = network.to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
@@ -157,12 +134,6 @@ class _Training:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-
-    def _fit_linear_heads(self, network: ExpressionTransformer) -> LinearHeads:
-        rows = self.data.parts["train"]
-        scaled = network.scale(torch.from_numpy(self.data.expression_of(rows))).numpy()
-        is_binary = np.array([target.is_binary for target in self.targets])
-        return fit_linear_heads(scaled, self.data.values[rows], is_binary)
 
     def _trainable_heads(self) -> tuple[str, ...]:
         """Targets that a training well has and that weigh something; the others are said."""
@@ -226,9 +197,7 @@ class _Training:
             torch.manual_seed(_epoch_seed(settings.seed, epoch))
             clock = time.perf_counter()
             losses = {"train": self._train_epoch(epoch, first_epoch, started)}
-            losses |= {
-                part: self._evaluate(rows) for part, rows in self.data.parts.items() if part != "train"
-            }
+            losses |= {part: self._evaluate(part) for part in self.data.parts if part != "train"}
             seconds = time.perf_counter() - clock
             is_best = losses[chooser]["total"] < best_loss
             if is_best:
@@ -238,7 +207,7 @@ class _Training:
                     "epoch": epoch,
                     "split": part,
                     **values,
-                    "learning_rate": settings.learning_rate,
+                    "learning_rate": self.optimizer.param_groups[0]["lr"],
                     "seconds": seconds,
                     "is_best": False,
                 }
@@ -262,6 +231,8 @@ class _Training:
         steps = -(-len(rows) // settings.batch_size)
         for step in range(steps):
             batch = rows[step * settings.batch_size : (step + 1) * settings.batch_size]
+            share = learning_rate_share(settings, (epoch - 1) * steps + step + 1, settings.epochs * steps)
+            self.optimizer.param_groups[0]["lr"] = settings.learning_rate * share
             self._step(batch, epoch, step + 1, sums)
             done = (epoch - first_epoch) * steps + step + 1
             whole = (settings.epochs - first_epoch + 1) * steps
@@ -287,13 +258,19 @@ class _Training:
         A GPU is waited for once, after the backward pass: each question before would leave it idle.
         """
         known = self.known[batch]
-        weights = torch.from_numpy(self.loss.weights(known)).to(self.device)
+        has_members = isinstance(self.network, ProgrammeNetwork)
+        if has_members:
+            weights = self.folds.loss_weights(self.loss, known, batch).to(self.device)
+        else:
+            weights = torch.from_numpy(self.loss.weights(known)).to(self.device)
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             pieces, losses = [], []
             try:
                 for start in range(0, len(batch), self.wells_at_once):
-                    terms, loss = self._add_gradients(batch[start : start + self.wells_at_once], weights)
+                    piece = slice(start, start + self.wells_at_once)
+                    of_piece = weights[:, piece] if has_members else weights
+                    terms, loss = self._add_gradients(batch[piece], of_piece)
                     pieces.append(terms)
                     losses.append(loss)
                 break
@@ -324,27 +301,42 @@ class _Training:
 
     def _add_gradients(self, rows: np.ndarray, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Add the gradients of some wells of a batch; their losses (wells, targets) and their part of its loss."""
-        targets, output = self._forward(rows)
-        terms = self.loss.of_wells(output, targets)
+        targets, output = self._forward(rows, by_member=True)
+        if isinstance(self.network, ProgrammeNetwork):
+            terms = self.folds.of_members(output, targets, self.loss)
+        else:
+            terms = self.loss.of_wells(output, targets)
         loss = (terms * weights).sum()
         loss.backward()  # type: ignore[no-untyped-call]
-        return terms.detach(), loss.detach()
+        said = self.folds.learnt(terms, rows) if isinstance(self.network, ProgrammeNetwork) else terms
+        return said.detach(), loss.detach()
 
-    def _forward(self, rows: np.ndarray) -> tuple[Tensor, NetworkOutput]:
+    def _forward(self, rows: np.ndarray, by_member: bool = False) -> tuple[Tensor, NetworkOutput]:
         """Targets and network output of some rows (positions among the wells with targets)."""
         picked = torch.from_numpy(rows).to(self.row_index.device)
         expression = self.expression[self.row_index[picked]][:, self.gene_index].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.compute.precision == "bf16"):
-            output = self.network(expression)
+            if by_member and isinstance(self.network, ProgrammeNetwork):
+                output = self.network.members(self.network.scale(expression))
+            else:
+                output = self.network(expression)
         return self.target_values[picked].to(self.device), output
 
     @torch.no_grad()
-    def _evaluate(self, rows: np.ndarray) -> dict[str, float]:
+    def _evaluate(self, part: str) -> dict[str, float]:
+        """Losses of a part: of the mean over members, or by the member that did not learn from a well of the fit."""
         self.network.eval()
+        rows = self.data.parts[part]
+        by_member = part == "inner" and len(self.folds.held_out) > 1
         pieces = []
         for start in range(0, len(rows), self.wells_at_once):
-            targets, output = self._forward(rows[start : start + self.wells_at_once])
-            pieces.append(self.loss.of_wells(output, targets))
+            piece = rows[start : start + self.wells_at_once]
+            targets, output = self._forward(piece, by_member)
+            if by_member:
+                terms = self.folds.held(self.folds.of_members(output, targets, self.loss), piece)
+            else:
+                terms = self.loss.of_wells(output, targets)
+            pieces.append(terms)
         sums = LossSums(self.loss)
         sums.add(torch.cat(pieces).cpu().numpy(), self.known[rows])
         return sums.means()
@@ -363,7 +355,8 @@ class _Training:
         self, gradients: dict[str, Tensor], epoch: int, step: int, batch: np.ndarray
     ) -> TrainingError:
         bad = [name for name, gradient in gradients.items() if not torch.isfinite(gradient).all()]
-        embedding = gradients["gene_embedding.weight"]
+        # The programme network has no weights a gene.
+        embedding = gradients.get("gene_embedding.weight", torch.zeros(0, 1))
         bad_genes = np.flatnonzero(~torch.isfinite(embedding).all(dim=1).cpu().numpy())
         genes = f", genes {first_names([self.genes[i] for i in bad_genes])}" if len(bad_genes) else ""
         return TrainingError(

@@ -168,7 +168,7 @@ class PreparedData:
         wells: A row a well, in the order of `rows`.
         split: (wells,) `train` or `val`.
         parts: Wells of the fit (`train`), held out (`val`) and, where the epoch is chosen by training wells, those that
-            choose it (`inner`), as positions.
+            choose it (`inner`), as positions. Of several members each well chooses by the member that held it out.
         scaler: Mean and standard deviation (genes,) over the training wells, where expression is z-scored.
         values: float64 (wells, targets), NaN where unknown, standardised where the target is.
         scales: What the standardised ones were scaled by, by name.
@@ -232,6 +232,8 @@ def _parts(wells: pd.DataFrame, split: np.ndarray, settings: TrainingSettings) -
         labels = wells[ACTIVATION_LABEL].to_numpy(dtype=float)[training]
         inner = stratified_choice(labels, settings.inner_fraction, settings.seed)
         parts["train"], parts["inner"] = training[~inner], training[inner]
+    elif settings.network.members > 1:
+        parts["inner"] = training
     return parts
 
 
