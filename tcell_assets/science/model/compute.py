@@ -6,11 +6,13 @@ import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
+
+    from tcell_assets.science.model.settings import NetworkSettings
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -45,6 +47,15 @@ class Compute:
     batch_size: int = 32
     deterministic: bool = False
     reason: str = ""
+
+    def for_network(self, settings: NetworkSettings) -> Compute:
+        """As this, with one thread for the programme network on a CPU unless a number was asked for.
+
+        Its products are too small to share: on two busy cores two threads trained 133 wells a second, one 1,832.
+        """
+        if self.device == "cpu" and not self.threads and settings.architecture == "programmes":
+            return replace(self, threads=1)
+        return self
 
     def wells_at_once(self, batch_size: int, tokens: int) -> int:
         """Wells of a batch that are computed together: all of them, but on a CPU by the tokens that each takes."""

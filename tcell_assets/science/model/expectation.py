@@ -101,6 +101,7 @@ def _measured(data: TrainingData, settings: TrainingSettings, compute: Compute) 
 
     from tcell_assets.science.model.networks import new_network
 
+    compute = compute.for_network(settings.network)
     with compute.session() as device, torch.random.fork_rng():
         network = new_network(settings.network, len(data.genes), data.targets).to(device).train()
         optimizer = torch.optim.AdamW(network.parameters(), fused=True)

@@ -137,6 +137,7 @@ def score_chunks(
     Each result's importance is that of its chunk; their mean weighted with `n_wells` is the importance of all
     wells (`gene_importance.rank_genes`).
     """
+    compute = compute.for_network(model.settings.network)
     resolved = None if head is None else resolve_head(model, head)
     split_of_well = model.split.set_index("well_id")["split"]
     done = 0

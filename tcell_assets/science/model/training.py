@@ -87,6 +87,7 @@ def train(
         TrainingError: The data are malformed or not finite, or a loss or gradient stops being finite.
         SettingsError: The settings do not fit the data (full attention over too many genes).
     """
+    compute = compute.for_network(settings.network)
     with compute.session() as device, torch.random.fork_rng():
         return _Training(data, settings, compute, device, on_progress).run(checkpoint_folder)
 
