@@ -38,7 +38,7 @@ def driver_gene_areas(seed: int) -> dict[str, float]:
         screen.wells.assign(is_activated=label),
         {},
     )
-    settings = settings_for_preset("recommended", epochs=15, d_model=32, feed_forward=64, **FROM_ZERO)
+    settings = settings_for_preset("ridge_start", epochs=15, d_model=32, feed_forward=64, **FROM_ZERO)
     model = train(data, settings, compute)
     gradient = score_wells(model, screen.vst, compute, head="is_activated").importance
     assert gradient is not None

@@ -57,7 +57,7 @@ from tcell_assets.targets import TARGETS, names_of
 FOLDER = Path(__file__).parents[1] / "docs" / "statistics"
 GENES = 128
 NETWORK = settings_for_preset(
-    "recommended", d_model=32, heads=2, layers=1, feed_forward=64, epochs=12, **FROM_ZERO
+    "ridge_start", d_model=32, heads=2, layers=1, feed_forward=64, epochs=12, **FROM_ZERO
 )
 LADDER_PRESETS: tuple[PresetName, ...] = ("clean", "confounded")
 
