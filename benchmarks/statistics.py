@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from benchmarks import profile_statistics
 from benchmarks.profile_statistics import BLUE, GREY, ORANGE
 from benchmarks.training_presets import FROM_ZERO
-from tcell_assets.science.evaluation.conformal import conformal_radii
+from tcell_assets.science.evaluation.conformal import FIELDS, Intervals, conformal_radii
 from tcell_assets.science.evaluation.evaluation_ladder import baseline_ladder
 from tcell_assets.science.evaluation.model_evaluation import (
     EvaluationData,
@@ -205,7 +205,7 @@ def evaluation() -> Figure:
 
 
 def intervals() -> Figure:
-    """Coverage of the 90 % interval by scheme, and one score's band."""
+    """Coverage of the 90 % interval by scheme, of all wells and of the tails, and one score's band."""
     wells, predictions = screen_of("clean").wells, out_of_fold("clean")
     radii = conformal_radii(predictions, wells)
     radii = radii[radii["model"] == "transformer"]
@@ -214,17 +214,20 @@ def intervals() -> Figure:
     left, right = canvas.subplots(1, 2)
     own = predictions.query("model == 'transformer' and scheme == 'leave_metabolite_out'")
     observed = wells.set_index("well_id")["cytotrace"].loc[own["well_id"]].to_numpy()
-    radius = float(
-        radii.query("scheme == 'leave_metabolite_out' and target == 'cytotrace'")["radius"].iloc[0]
-    )
-    line = np.array([own["pred_cytotrace"].min(), own["pred_cytotrace"].max()])
-    left.fill_between(line, line - radius, line + radius, color=BLUE, alpha=0.2, label="90 % interval")
+    row = radii.query("scheme == 'leave_metabolite_out' and target == 'cytotrace'").iloc[0]
+    line = np.linspace(own["pred_cytotrace"].min(), own["pred_cytotrace"].max(), 400)
+    low, high = Intervals(**{name: float(row[name]) for name in FIELDS}).around(line)
+    left.fill_between(line, low, high, color=BLUE, alpha=0.2, label="90 % interval")
     left.scatter(own["pred_cytotrace"], observed, 5, GREY)
     left.set(xlabel="predicted CytoTRACE, held out", ylabel="CytoTRACE")
     left.legend(frameon=False)
     coverage = radii.pivot_table(index="scheme", columns="target", values="coverage", sort=False)
     for number, target in enumerate(coverage.columns):
-        right.plot(coverage[target], np.arange(len(coverage)) + 0.1 * (number - 1), "o", label=target)
+        height = np.arange(len(coverage)) + 0.1 * (number - 1)
+        (points,) = right.plot(coverage[target], height, "o", label=target)
+        for tail in ("coverage_low_tail", "coverage_high_tail"):
+            of_tail = radii.pivot_table(index="scheme", columns="target", values=tail, sort=False)
+            right.plot(of_tail[target], height, "|", color=points.get_color())
     right.axvline(0.9, color=GREY, linestyle="--")
     right.set_yticks(np.arange(len(coverage)), coverage.index, fontsize=8)
     right.set(xlabel="share covered", xlim=(0.75, 1))

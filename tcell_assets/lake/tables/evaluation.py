@@ -39,14 +39,14 @@ def _evaluation_predictions(targets: Sequence[Target]) -> tuple[Column, ...]:
                 Column(
                     target.calibrated,
                     "float64",
-                    f"{target.predicted} after temperature scaling fitted on the other folds",
+                    f"{target.predicted} by one temperature for all folds, where that lowers the error on other folds",
                     nullable=True,
                 ),
                 # A model from before a label was declared says nothing of it.
                 Column(
                     target.temperature,
                     "float64",
-                    "that temperature; above 1 the model was too sure",
+                    "that temperature; above 1 the model was too sure, 1 where it is left as it is",
                     nullable=not target.is_published,
                 ),
             )
@@ -56,7 +56,7 @@ def _evaluation_predictions(targets: Sequence[Target]) -> tuple[Column, ...]:
 
 EVALUATION_PREDICTIONS = Table(
     asset="evaluation_predictions",
-    code_version="2",
+    code_version="3",
     made_by=EVALUATE,
     description="What every model of the ladder predicts for wells it has not seen, in the same folds for all.",
     columns_of=_evaluation_predictions,
@@ -66,7 +66,7 @@ EVALUATION_PREDICTIONS = Table(
 
 MODEL_EVALUATION = Table(
     asset="model_evaluation",
-    code_version="2",
+    code_version="3",
     made_by=EVALUATE,
     description="How good every model of the ladder is on wells it has not seen, with bootstrap intervals over "
     "metabolites.",
@@ -75,7 +75,9 @@ MODEL_EVALUATION = Table(
         _EVALUATED_MODEL,
         _TARGET,
         _METRIC,
-        Column("calibrated", "bool", "of the probability after temperature scaling"),
+        Column(
+            "calibrated", "bool", "of the probability after temperature scaling, where it was worth while"
+        ),
         Column("value", "float64", "the metric; empty where it is undefined", nullable=True),
         Column("low", "float64", "lower end of its interval", nullable=True),
         Column("high", "float64", "upper end of its interval", nullable=True),
@@ -115,19 +117,29 @@ MODEL_COMPARISON = Table(
 
 PREDICTION_INTERVALS = Table(
     asset="prediction_intervals",
-    code_version="2",
+    code_version="3",
     made_by=EVALUATE,
-    description="Half-width of the conformal interval around a predicted score, and how many held-out wells it covers.",
+    description="The conformal interval around a predicted score, extreme scores by radii of their own, and how many "
+    "held-out wells it covers.",
     columns=(
         _SCHEME,
         _EVALUATED_MODEL,
         Column("target", "string", "name of the score"),
         Column("level", "float64", "nominal coverage"),
-        Column("radius", "float64", "half-width; infinite where too few wells were held out"),
-        Column("coverage", "float64", "share of held-out wells inside, by the other folds' radius"),
+        Column("radius", "float64", "half the mean width; infinite where too few wells were held out"),
+        Column("coverage", "float64", "share of held-out wells inside, by the other folds' intervals"),
         Column("n_wells", "int32", "held-out treated wells"),
         Column("n_members", "int32", "networks averaged in one prediction of the transformer"),
         Column("settings_hash", "string", "hash of the evaluated training settings, seed left out"),
+        Column("low_tail_below", "float64", "scores below it are the lowest tenth", nullable=True),
+        Column("high_tail_above", "float64", "scores above it are the highest tenth", nullable=True),
+        Column(
+            "low_tail_radius", "float64", "largest distance to the prediction in the low tail", nullable=True
+        ),
+        Column("inner_radius", "float64", "the same between the tails", nullable=True),
+        Column("high_tail_radius", "float64", "the same in the high tail", nullable=True),
+        Column("coverage_low_tail", "float64", "coverage of the lowest tenth of the scores", nullable=True),
+        Column("coverage_high_tail", "float64", "coverage of the highest tenth of the scores", nullable=True),
     ),
     key=("scheme", "model", "target"),
     partitioned=False,

@@ -18,6 +18,7 @@ from tcell_assets.commands.platform import Platform, open_platform
 from tcell_assets.commands.simulate import write_screen
 from tcell_assets.defs.assets.model_input import evaluation_input
 from tcell_assets.science.counts.variance_stabilization import fit_variance_stabilization, transform
+from tcell_assets.science.evaluation.conformal import FIELDS, Intervals
 from tcell_assets.science.model.scoring import score_wells
 from tcell_assets.science.model.settings import TrainingSettings
 from tcell_assets.science.model.trained_model import load_model
@@ -85,19 +86,19 @@ def test_a_network_that_learnt_nothing_is_called_no_better_in_words(
     )
 
 
-def test_intervals_are_the_prediction_plus_and_minus_the_conformal_radius(
+def test_intervals_of_scored_wells_are_those_of_the_evaluation(
     evaluated: tuple[Platform, dict[str, Any]],
 ) -> None:
     lake = evaluated[0].storage.lake()
-    radii = lake.read("prediction_intervals").set_index(["model", "target"])["radius"]
+    table = lake.read("prediction_intervals").set_index(["model", "target"])
     predictions = lake.read("well_predictions", "tc1")
     for score in SCORES:
-        middle = predictions[f"pred_{score}"].astype(np.float64)
+        row = table.loc[[("transformer", score)]].iloc[0]
+        fitted = Intervals(**{name: float(row[name]) for name in FIELDS})
+        low, high = fitted.around(predictions[f"pred_{score}"].to_numpy(dtype=np.float64))
         # Predictions are fp32.
-        for end, sign in (("low", -1), ("high", 1)):
-            np.testing.assert_allclose(
-                predictions[f"{end}_{score}"], middle + sign * radii["transformer", score], atol=1e-5
-            )
+        np.testing.assert_allclose(predictions[f"low_{score}"], low, atol=1e-5)
+        np.testing.assert_allclose(predictions[f"high_{score}"], high, atol=1e-5)
 
 
 def test_standard_deviations_are_those_of_the_members(evaluated: tuple[Platform, dict[str, Any]]) -> None:
