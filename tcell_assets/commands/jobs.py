@@ -91,7 +91,7 @@ def score_command(batches: tuple[str, ...], config: dict[str, Any]) -> None:
 )
 def train_command(again: bool, dry_run: bool, config: dict[str, Any]) -> None:
     """Train a model on every ingested batch that has targets."""
-    from tcell_assets.commands.platform import open_platform, trained_version
+    from tcell_assets.commands.platform import open_platform, promotion_of, trained_version
     from tcell_assets.defs.schedules import current_training_config
 
     said = config.get("train_model", {})
@@ -105,7 +105,10 @@ def train_command(again: bool, dry_run: bool, config: dict[str, Any]) -> None:
             _say_what_training_takes(platform, {**start, **said})
             return
         result = platform.run("train", config=run_config({"train_model": {**start, **said}}))
-        click.echo(f"trained {trained_version(result)}; current model: {platform.storage.models().current()}")
+        version, current = trained_version(result), platform.storage.models().current()
+        click.echo(f"trained {version}; current model: {current}")
+        if version != current:
+            click.echo(promotion_of(result), err=True)
         renew_expression(platform)
 
 

@@ -196,12 +196,21 @@ def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
 
 def trained_version(result: dg.ExecuteInProcessResult) -> str:
     """Return the version that a run of the train job made, current or not."""
+    return str(_trained(result).metadata["model_version"].value)
+
+
+def _trained(result: dg.ExecuteInProcessResult) -> dg.AssetMaterialization:
     (event,) = [
         event
         for event in result.asset_materializations_for_node("train_model")
         if event.asset_key == dg.AssetKey("trained_model")
     ]
-    return str(event.metadata["model_version"].value)
+    return event
+
+
+def promotion_of(result: dg.ExecuteInProcessResult) -> str:
+    """Return what became of the version that a run of the train job made, and why."""
+    return str(_trained(result).metadata["promotion"].value)
 
 
 def failure_message(result: dg.ExecuteInProcessResult) -> str:

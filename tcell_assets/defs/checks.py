@@ -16,14 +16,17 @@ from tcell_assets.lake.store import Lake
 
 if TYPE_CHECKING:
     from tcell_assets.defs.resources import TransformerCompute
+    from tcell_assets.science.evaluation.skill import HeldOutSkill
     from tcell_assets.science.model.new_data import Finding
     from tcell_assets.science.model.trained_model import TrainedModel
     from tcell_assets.science.model.training import TrainingData
 
 FINITE_LOSSES = "finite_losses"
 NOT_WORSE = "validation_loss_not_worse"
+HAS_SKILL = "better_than_the_mean"
 PREDICTIONS = "well_predictions"
 SCORED_BY_CURRENT = "scored_by_current_model"
+MODEL_HAS_SKILL = "model_better_than_the_mean"
 
 PROMOTION_CHECKS = [
     dg.AssetCheckSpec(FINITE_LOSSES, asset="trained_model", description="Every epoch's losses are finite."),
@@ -32,6 +35,12 @@ PROMOTION_CHECKS = [
         asset="trained_model",
         description="The candidate's validation loss exceeds the current model's, on the same wells, by no more than "
         "the tolerance. A candidate that fails stays on disk and does not become current.",
+    ),
+    dg.AssetCheckSpec(
+        HAS_SKILL,
+        asset="trained_model",
+        description="The candidate predicts at least one target of its held-out wells better than their mean. One that "
+        "does not becomes current only where the run's configuration asks for it (`promote_without_skill`).",
     ),
 ]
 
@@ -63,6 +72,11 @@ SCORING_CHECKS = [
         "no_drift_from_training",
         "Gene means of the batch and of its DMSO wells lie near the training wells'. A warning unless the run's "
         "configuration makes it block.",
+    ),
+    batch_check(
+        PREDICTIONS,
+        MODEL_HAS_SKILL,
+        "The model was better than the mean on the wells held out of its training. A warning.",
     ),
     batch_check(
         PREDICTIONS,
@@ -111,6 +125,29 @@ def selected(context: dg.AssetExecutionContext, result: dg.AssetCheckResult) -> 
         yield result
 
 
+def skill_check(skill: HeldOutSkill) -> dg.AssetCheckResult:
+    """Return the promotion check of a candidate's skill on its held-out wells."""
+    return dg.AssetCheckResult(
+        asset_key="trained_model",
+        check_name=HAS_SKILL,
+        passed=not skill.is_none,
+        description=skill.sentence,
+        metadata={f"r2_{target.target}": target.r2 for target in skill.targets},
+    )
+
+
+def model_skill_check(version: str, skill: HeldOutSkill | None) -> dg.AssetCheckResult:
+    """Return the check that a batch was scored by a model that has learnt something."""
+    said = "was trained before its skill was measured" if skill is None else f"was {skill.sentence}"
+    return dg.AssetCheckResult(
+        asset_key=PREDICTIONS,
+        check_name=MODEL_HAS_SKILL,
+        passed=skill is None or not skill.is_none,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{version} {said}",
+    )
+
+
 def scored_by_current_check(version: str, current: str | None) -> dg.AssetCheckResult:
     """Return the check that a freshly scored batch was scored by the current model."""
     return dg.AssetCheckResult(
@@ -153,8 +190,9 @@ def promotion_checks(
     data: TrainingData,
     compute: TransformerCompute,
     tolerance: float,
+    skill: HeldOutSkill,
 ) -> list[dg.AssetCheckResult]:
-    """Judge a candidate: finite losses, and no worse than the current model on the candidate's validation wells."""
+    """Judge a candidate: finite losses, no worse than the current model, and better than the mean."""
     from tcell_assets.science.evaluation.model_comparison import has_finite_losses
 
     finite = has_finite_losses(candidate.history)
@@ -166,6 +204,7 @@ def promotion_checks(
             description="every loss is finite" if finite else "a loss is not finite; see training_history",
         ),
         _not_worse(models, candidate, data, compute, tolerance),
+        skill_check(skill),
     ]
 
 
@@ -216,14 +255,22 @@ def _passed_unmeasured(reason: str) -> dg.AssetCheckResult:
     )
 
 
-def promote_candidate(models: ModelRegistry, version: str, checks: Sequence[dg.AssetCheckResult]) -> str:
+def promote_candidate(
+    models: ModelRegistry, version: str, checks: Sequence[dg.AssetCheckResult], without_skill: bool = False
+) -> str:
     """Make a candidate current if its checks pass, and return a sentence that says what was done and why.
+
+    `without_skill` lets one pass that is no better than the mean.
 
     A version that was current before and was replaced is never brought back by itself: somebody moved away from it.
     """
     if models.current() == version:
         return f"{version} is the current model already: same data, settings and weights"
-    failed = [check for check in checks if not check.passed]
+    failed = [
+        check
+        for check in checks
+        if not check.passed and not (without_skill and check.check_name == HAS_SKILL)
+    ]
     by_hand = f"`tcell models promote {version}` makes it current all the same"
     if failed:
         reasons = "; ".join(f"{check.check_name}: {check.description}" for check in failed)
@@ -231,5 +278,6 @@ def promote_candidate(models: ModelRegistry, version: str, checks: Sequence[dg.A
     if version in {promotion.version for promotion in models.promotions()}:
         return f"{version} was current before and was replaced; it stays a candidate. {by_hand}"
     why = "; ".join(f"{check.check_name}: {check.description}" for check in checks)
-    promotion = models.promote(version, who=getpass.getuser(), why=f"checks passed: {why}")
+    how = "checks passed" if all(check.passed for check in checks) else "asked for without skill"
+    promotion = models.promote(version, who=getpass.getuser(), why=f"{how}: {why}")
     return f"{version} is current now; before: {promotion.previous or 'none'}"

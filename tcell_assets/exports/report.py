@@ -40,7 +40,7 @@ from tcell_assets.exports.report_tables import (
     column_values,
     shown_table,
 )
-from tcell_assets.exports.report_verdicts import batch_verdicts, screen_verdicts
+from tcell_assets.exports.report_verdicts import batch_verdicts, doubt_about_model, screen_verdicts
 from tcell_assets.lake.judge import Judge
 from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.schema import Column
@@ -124,6 +124,7 @@ def screen_report(lake: Lake, models: ModelRegistry, status: Status | None = Non
     scored = judge.batches("latent_embeddings") if judge.model else []
     content = _content(lake, models, scored or batches, judge, judge.model, is_screen=True)
     content["behind"] = _behind(judge, content, status)
+    content["doubt"] = doubt_about_model(models, judge.model)
     content["status"] = _status_table(status)
     named = ", ".join(scored or batches) or "no batch yet"
     left_out = sorted(set(batches) - set(scored)) if scored else []
@@ -146,6 +147,7 @@ def batch_report(lake: Lake, models: ModelRegistry, batch: str) -> bytes:
     shown_model = scored.model_version if scored is not None else judge.model
     content = _content(lake, models, [batch], judge, shown_model, is_screen=False)
     content["behind"] = _behind(judge, content, None)
+    content["doubt"] = doubt_about_model(models, shown_model)
     content["status"] = None
     summary = _with_date(lake, content, "One screening batch; hits are called over the whole screen.")
     return _rendered({**content, "title": f"Batch {batch}", "summary": summary})

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tcell_assets.lake.models import ModelRegistry
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.science.evaluation.model_evaluation import best_in_words, warnings_in_words
+from tcell_assets.science.evaluation.skill import load_skill
 from tcell_assets.science.plates.position import CONSEQUENCES
 
 UNKNOWN = "not judged"
@@ -115,6 +117,12 @@ def _quality(wells: pd.DataFrame | None, plates: pd.DataFrame | None) -> Verdict
         findings.append(f"no problem with any of the {len(plates)} plates")
     flags = [*plates["flag"], *["watch"] * (not copies.empty)]
     return Verdict(topic, _worst(pd.Series(flags, dtype=str)), tuple(findings[:MOST_FINDINGS]))
+
+
+def doubt_about_model(models: ModelRegistry, version: str | None) -> str | None:
+    """Return a sentence where the model shown is no better than the mean of its held-out wells, else None."""
+    skill = load_skill(models.folder(version)) if version in models.versions() else None
+    return f"{version} was {skill.sentence}" if skill is not None and skill.is_none else None
 
 
 def _model(comparison: pd.DataFrame | None) -> Verdict:

@@ -69,7 +69,7 @@ def test_ctrl_c_cancels_an_evaluation_within_two_seconds_and_the_next_call_goes_
     tcell("simulate", str(tmp_path / "data"), "--genes", "48", "--plates", "1")
     tcell("ingest")
     tiny = [part for name, value in TINY_NETWORK.items() for part in ("--set", f"{name}={value}")]
-    tcell("train", *tiny)
+    tcell("train", *tiny, "--set", "promote_without_skill=true")
     evaluation = ["evaluate", "--scheme", "leave_metabolite_out", "--folds", "3"]
     kept = tmp_path / "storage" / "unfinished_evaluation"
     running = subprocess.Popen([*command, *evaluation], env=environment, stderr=subprocess.PIPE, text=True)

@@ -14,6 +14,7 @@ import pytest
 
 from tcell_assets.commands.platform import Platform, RunFailedError
 from tcell_assets.defs.checks import promote_candidate
+from tcell_assets.exports.report import screen_report
 from tcell_assets.science.evaluation.model_comparison import comparison_wells, validation_loss
 from tcell_assets.science.model.gene_summary import drift_from, looks_like, summarize_genes
 from tcell_assets.science.model.new_data import DMSO, DRIFT, GENES, VALUES, examine_new_data
@@ -62,6 +63,37 @@ def test_a_worse_candidate_stays_a_candidate_and_is_kept(platform: Platform) -> 
     assert worse > float(cast(float, evaluation.metadata["current_loss"].value))
     models.promote(models.versions()[1], who="Ada", why="wanted all the same")
     assert models.current() != good
+
+
+def test_a_model_that_has_learnt_nothing_is_promoted_only_when_asked_for(platform: Platform) -> None:
+    untaught = {"learning_rate": 1e-9, "use_zscore": True, "linear_path": False}
+    train(platform, promote_without_skill=False, **untaught)
+    models = platform.storage.models()
+    (version,) = models.versions()
+    assert models.current() is None
+    evaluation = _check(platform, "trained_model", "better_than_the_mean")
+    assert not evaluation.passed
+    assert evaluation.description is not None and "no better than the mean" in evaluation.description
+    assert train(platform, promote_without_skill=True, **untaught) == version
+    assert "asked for without skill" in models.promotions()[-1].why
+
+
+def test_scores_and_report_of_a_model_that_has_learnt_nothing_say_so(platform: Platform) -> None:
+    version = train(platform, learning_rate=1e-9, use_zscore=True, linear_path=False)
+    score(platform, "tc1")
+    scored = _check(platform, "well_predictions", "model_better_than_the_mean", "tc1")
+    assert not scored.passed and scored.severity == dg.AssetCheckSeverity.WARN
+    report = screen_report(platform.storage.lake(), platform.storage.models()).decode()
+    assert f"{version} was no better than the mean on its" in report
+
+
+def test_a_model_that_has_learnt_something_raises_no_doubt(platform: Platform) -> None:
+    train(platform, preset="recommended", promote_without_skill=False)
+    assert platform.storage.models().current() is not None
+    score(platform, "tc1")
+    assert _check(platform, "well_predictions", "model_better_than_the_mean", "tc1").passed
+    report = screen_report(platform.storage.lake(), platform.storage.models()).decode()
+    assert "has learnt nothing" not in report
 
 
 def test_the_tolerance_is_configuration(platform: Platform) -> None:

@@ -18,7 +18,7 @@ from tcell_assets.installation.dagster_internals import LaunchRunContext
 from tcell_assets.installation.recovery import PROCESS_TAG, host_tags, is_process_gone
 from tcell_assets.installation.run_launcher import PRELOADED, LocalRunLauncher
 from tcell_assets_tests.operations.small_installation import CORE_INGEST
-from tcell_assets_tests.small_screen import NARROW, configuration_in, simulate_into
+from tcell_assets_tests.small_screen import NARROW, UNSKILLED, configuration_in, simulate_into
 
 SECONDS = 120
 # A run's process is younger than the run; how much must not make it look like another one's.
@@ -48,7 +48,7 @@ def _launch_training(platform: Platform, epochs: int, **tags: str) -> str:
     """Launch a training as the daemon does and return its run's id."""
     run = platform.instance.create_run_for_job(
         train_job(),
-        run_config={"ops": {"train_model": {"config": {**NARROW, "epochs": epochs}}}},
+        run_config={"ops": {"train_model": {"config": {**NARROW, **UNSKILLED, "epochs": epochs}}}},
         tags=tags,
         status=dg.DagsterRunStatus.STARTING,
         job_code_origin=dg.reconstructable(train_job).get_python_origin(),

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tcell_assets.commands.platform import open_platform
-from tcell_assets_tests.small_screen import NARROW, configuration_in, simulate_into
+from tcell_assets_tests.small_screen import NARROW, UNSKILLED, configuration_in, simulate_into
 from tcell_assets_tests.webserver.test_ui import Ui, _family, _living, _started
 
 LAUNCH = """mutation ($config: RunConfigData!) { launchRun(executionParams: {runConfigData: $config, selector: {
@@ -24,7 +24,7 @@ SECONDS = 420
 
 
 def _launch_training(ui: Ui) -> str:
-    config = {"ops": {"train_model": {"config": {**NARROW, "epochs": EPOCHS}}}}
+    config = {"ops": {"train_model": {"config": {**NARROW, **UNSKILLED, "epochs": EPOCHS}}}}
     query = {"query": LAUNCH, "variables": {"config": config}}
     answer = requests.post(f"{ui.origin}/graphql", json=query, timeout=120).json()
     return str(answer["data"]["launchRun"]["run"]["runId"])

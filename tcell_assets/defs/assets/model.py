@@ -65,6 +65,7 @@ def train_model(
     compute: TransformerCompute,
 ) -> Iterator[TableResult | dg.AssetCheckResult]:
     """Train on every ingested batch that has targets; batches without are named in the log."""
+    from tcell_assets.science.evaluation.skill import held_out_skill, save_skill
     from tcell_assets.science.figures import loss_curve
     from tcell_assets.science.model.gene_summary import save_reference
     from tcell_assets.science.model.trained_model import save_model
@@ -92,16 +93,20 @@ def train_model(
             f"not learnt, as no training well has a value or their weight in the loss is 0: {', '.join(untrained)}"
         )
     reference = training_reference(data, model)
+    skill = held_out_skill(model, data, compute.score)
+    if skill.is_none:
+        context.log.warning(f"{model.version} is {skill.sentence}")
 
     def save(folder: "UPath") -> None:
         save_reference(reference, folder)
+        save_skill(skill, folder)
         if fit is not None:
             save_fit(fit, folder)
         save_model(model, folder)
 
-    checks = promotion_checks(models, model, data, compute, request.validation_tolerance)
+    checks = promotion_checks(models, model, data, compute, request.validation_tolerance, skill)
     folder = models.add(model.version, save)
-    promoted = promote_candidate(models, model.version, checks)
+    promoted = promote_candidate(models, model.version, checks, request.promote_without_skill)
     context.log.info(promoted)
     report_stale_predictions(context.instance, lake, models, str(models.current()))
     yield from checks
@@ -119,6 +124,7 @@ def train_model(
         asset_key="trained_model",
         data_version=dg.DataVersion(model.version),
         metadata={
+            "headline": f"{model.version} is {skill.sentence}",
             "model_version": model.version,
             "folder": dg.MetadataValue.path(str(folder)),
             "promotion": promoted,

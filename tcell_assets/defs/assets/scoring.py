@@ -7,7 +7,13 @@ import dagster as dg
 
 from tcell_assets.defs.assets.model_input import load_fit, scoring_input
 from tcell_assets.defs.assets.uncertainty import with_uncertainty
-from tcell_assets.defs.checks import SCORING_CHECKS, new_data_checks, scored_by_current_check, selected
+from tcell_assets.defs.checks import (
+    SCORING_CHECKS,
+    model_skill_check,
+    new_data_checks,
+    scored_by_current_check,
+    selected,
+)
 from tcell_assets.defs.io_managers import Frame
 from tcell_assets.defs.launchpad import Launchpad
 from tcell_assets.defs.metadata import TableResult, preview, table_asset, table_out, table_result
@@ -48,6 +54,7 @@ def score_wells(
 ) -> Iterator[TableResult | dg.AssetCheckResult]:
     """Run the network once over a batch: forward for predictions and latents, backward only for gene importance."""
     from tcell_assets.science.conditions import is_empty
+    from tcell_assets.science.evaluation.skill import load_skill
     from tcell_assets.science.model.gene_summary import load_reference
     from tcell_assets.science.model.new_data import examine_new_data
     from tcell_assets.science.model.scoring import resolve_head, with_unexplained_wells
@@ -87,6 +94,10 @@ def score_wells(
             others = compute.score(model, expression[holds_nothing])
             scores = with_unexplained_wells(scores, others, expression.index.tolist())
 
+    skill, doubt = load_skill(folder), {}
+    if skill is not None and skill.is_none:
+        doubt = {"headline": f"{model.version}, which made these, was {skill.sentence}"}
+        context.log.warning(doubt["headline"])
     provenance: dict[str, Any] = {"model_version": model.version, "training_batches": model.batch_hashes}
     shown = {
         "device": compute.resolve().device,
@@ -100,6 +111,7 @@ def score_wells(
             "well_predictions",
             predictions,
             {
+                **doubt,
                 **shown,
                 **{f"wells_{split}": int(n) for split, n in predictions["split"].value_counts().items()},
                 **{
@@ -113,6 +125,7 @@ def score_wells(
             **provenance,
         )
         yield from selected(context, scored_by_current_check(model.version, models.current()))
+        yield from selected(context, model_skill_check(model.version, skill))
     if "latent_embeddings" in outputs:
         yield table_result(
             "latent_embeddings",

@@ -293,6 +293,10 @@ class TrainingRequest(Settings):
         "the model becomes current unless its validation loss exceeds the current model's by more than this share",
         at_least=0,
     )
+    promote_without_skill: bool = setting(
+        False,
+        "let a model become current that is no better than the mean on the wells held out of its training",
+    )
 
     @classmethod
     def form(cls) -> Form[TrainingRequest]:
