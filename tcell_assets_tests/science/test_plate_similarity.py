@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from tcell_assets.science.plates.plate_similarity import plate_similarity, suspected_swaps
+from tcell_assets.science.plates.plate_similarity import (
+    plate_profiles,
+    plate_similarity,
+    suspected_swaps,
+    swaps_by_profile,
+)
 from tcell_assets.science.simulation.screen_simulation import PresetName, SimulationSettings, simulate_screen
 from tcell_assets_tests.science.published_screen import published_wells
 
@@ -75,3 +82,56 @@ def test_two_plates_a_batch_with_replicates_at_the_same_well_raise_no_suspicion(
     assert named["tc1_A1", "tc2_A1"] == 1.0
     assert named["tc1_A1", "tc2_A2"] < 0.1
     assert suspected_swaps(similarity) == []
+
+
+def by_profile(expression: pd.DataFrame, wells: pd.DataFrame) -> list[set[str]]:
+    similarity = plate_similarity(wells.set_index("well_id")[SCORES], wells)
+    return [
+        set(suspect.plates) for suspect in swaps_by_profile(plate_profiles(expression, wells), similarity)
+    ]
+
+
+@pytest.mark.parametrize("n_batches", [3, 4])
+def test_two_plates_exchanged_among_three_or_four_batches_are_found_by_their_mean_expression(
+    n_batches: int,
+) -> None:
+    """Maps share their pattern there: by maps alone 7 and 4 of 10 are found."""
+    found = 0
+    for seed in range(50, 60):
+        settings = SimulationSettings(
+            preset="plate_swap", n_batches=n_batches, n_plates=4, n_genes=64, seed=seed
+        )
+        screen = simulate_screen(settings)
+        suspected = by_profile(screen.vst, screen.wells)
+        assert suspected in ([], [set(screen.well_truth["swapped_with"].dropna())]), seed
+        found += len(suspected)
+    assert found >= 9
+
+
+@pytest.mark.parametrize("preset", ["clean", "null", "confounded", "sparse"])
+def test_no_plate_is_suspected_by_its_mean_expression_where_none_was_exchanged(preset: PresetName) -> None:
+    for seed in (1, 2):
+        screen = simulate_screen(
+            SimulationSettings(preset=preset, n_batches=3, n_plates=4, n_genes=64, seed=seed)
+        )
+        assert by_profile(screen.vst, screen.wells) == []
+
+
+@pytest.mark.parametrize("axes", [0, 1, 2, 5])
+def test_plate_effects_without_batches_put_no_plate_into_another(axes: int) -> None:
+    """Plates differ along few axes and batches not at all, so that chance alone groups plates."""
+    names = [f"b{batch}_P{plate}" for batch in range(3) for plate in range(4)]
+    pairs = pd.DataFrame(
+        [(one, other, one[:2], other[:2]) for one, other in combinations(names, 2)],
+        columns=["plate_a", "plate_b", "batch_a", "batch_b"],
+    )
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        values = 0.2 * generator.normal(size=(12, 200))
+        values += generator.normal(size=(12, axes)) @ generator.normal(size=(axes, 200))
+        assert swaps_by_profile(pd.DataFrame(values, index=names), pairs) == [], seed
+
+
+def test_with_two_batches_mean_expression_gives_no_verdict() -> None:
+    screen = simulate_screen(SimulationSettings(preset="plate_swap", n_genes=64, seed=1))
+    assert by_profile(screen.vst, screen.wells) == []

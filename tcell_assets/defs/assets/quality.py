@@ -291,7 +291,7 @@ def plate_similarity(
         usable_rows,
     )
     from tcell_assets.science.plates.plate_similarity import plate_similarity as compare_plates
-    from tcell_assets.science.plates.plate_similarity import suspected_swaps
+    from tcell_assets.science.plates.plate_similarity import suspected_swaps, swaps_by_profile
 
     wells: pd.DataFrame = pd.concat(well_metadata.values(), ignore_index=True)
     quality = pd.concat(well_qc.values(), ignore_index=True)
@@ -301,6 +301,11 @@ def plate_similarity(
         maps = audited_expression(usable_expression(storage, well_metadata, quality))
     similarity = compare_plates(maps, wells, config.settings())
     swaps = suspected_swaps(similarity, config.settings())
+    if similarity[["batch_a", "batch_b"]].stack().nunique() > 2:
+        profiles = plate_profiles_of(storage, well_metadata, wells, quality)
+        known = {swap.plates for swap in swaps}
+        by_profile = swaps_by_profile(profiles, similarity, config.settings())
+        swaps += [swap for swap in by_profile if swap.plates not in known]
     pairs = {frozenset(swap.plates) for swap in swaps}
     suspected = [
         frozenset(pair) in pairs for pair in zip(similarity["plate_a"], similarity["plate_b"], strict=True)
@@ -320,6 +325,22 @@ def plate_similarity(
             )
         ],
     )
+
+
+def plate_profiles_of(
+    storage: Storage, batches: Collection[str], wells: "pd.DataFrame", quality: "pd.DataFrame"
+) -> "pd.DataFrame":
+    """Mean expression of every plate's usable wells over the shared genes; one batch at a time is in memory."""
+    import pandas as pd
+
+    from tcell_assets.science.plates.audit_variables import usable_rows
+    from tcell_assets.science.plates.plate_similarity import plate_profiles
+
+    lake = storage.lake()
+    profiles = [
+        plate_profiles(usable_rows(lake.expression(batch), quality), wells) for batch in sorted(batches)
+    ]
+    return pd.concat(profiles, join="inner")
 
 
 def usable_expression(storage: Storage, batches: Collection[str], quality: "pd.DataFrame") -> "pd.DataFrame":

@@ -1,4 +1,4 @@
-"""Which plates look alike, and which two seem to have changed places."""
+"""Which plates look alike, and which two seem to have changed places, by their maps and by their mean expression."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from tcell_assets.science.plates.settings import SwapThresholds
 from tcell_assets.science.well_join import rows_for_wells
 
 PAIR_COLUMNS = ("plate_a", "plate_b", "batch_a", "batch_b", "n_wells", "correlation", "same_treatment")
+
+# Plate effects along one axis and no batches: a rule that asked the plates of the two batches alone named a pair in 22
+# of 100 screens of 3 × 3 plates, one that asks all of them in none of 300.
+REST_AT_HOME = 0.95
 
 
 @dataclass(frozen=True)
@@ -169,4 +173,99 @@ def suspected_swaps(
                     "whether the two plates were exchanged before trusting either.",
                 )
             )
+    return suspects
+
+
+def plate_profiles(expression: pd.DataFrame, wells: pd.DataFrame) -> pd.DataFrame:
+    """Mean expression of each plate's wells: index `<batch>_<plate>`, one column a gene."""
+    layout = rows_for_wells(wells, expression.index.tolist(), "wells")
+    plate = (layout["batch"].astype(str) + "_" + layout["plate"].astype(str)).to_numpy()
+    profiles: pd.DataFrame = expression.groupby(plate).mean()
+    return profiles
+
+
+def swaps_by_profile(
+    profiles: pd.DataFrame, similarity: pd.DataFrame, thresholds: SwapThresholds | None = None
+) -> list[SuspectedSwap]:
+    """Find pairs of plates whose mean expression is that of the other's batch.
+
+    Batches differ in hundreds of genes and plates of a batch in few, so a mean profile tells batches apart whose maps
+    share their pattern. Where batches do not differ, a plate effect along one axis puts plates on either side by
+    chance; so all other plates of the screen (19 of 20) must resemble their own batch most, and with two batches,
+    where chance does that in one screen of eight, nothing is judged.
+
+    Args:
+        profiles: As `plate_profiles` returns for all batches, their shared genes.
+        similarity: As `plate_similarity` returns for them; plates of the same treatments are no witnesses.
+        thresholds: `SwapThresholds()` by default.
+
+    Returns:
+        The suspected pairs, ordered by name; none with fewer than three batches, or where a batch has fewer than 3
+        plates.
+    """
+    thresholds = thresholds or SwapThresholds()
+    batch_of = {
+        str(plate): str(batch)
+        for side in "ab"
+        for plate, batch in zip(similarity[f"plate_{side}"], similarity[f"batch_{side}"], strict=True)
+    }
+    plates = [str(plate) for plate in profiles.index if plate in batch_of]
+    at = {plate: number for number, plate in enumerate(plates)}
+    batches = sorted({batch_of[plate] for plate in plates})
+    members = {
+        batch: np.array([at[plate] for plate in plates if batch_of[plate] == batch]) for batch in batches
+    }
+    if len(members) < 3:
+        return []
+    values = profiles.loc[plates].to_numpy(dtype=np.float64)
+    correlation = np.corrcoef(values - values.mean(axis=0))
+    if "same_treatment" in similarity:
+        for pair in similarity[similarity["same_treatment"] > thresholds.same_treatment].itertuples():
+            if pair.plate_a in at and pair.plate_b in at:
+                here, there = at[str(pair.plate_a)], at[str(pair.plate_b)]
+                correlation[here, there] = correlation[there, here] = np.nan
+
+    def likeness(plate: str, batch: str, *without: str) -> float:
+        left_out = {at[plate], *(at[other] for other in without)}
+        known = [correlation[at[plate], place] for place in members[batch] if place not in left_out]
+        known = [value for value in known if np.isfinite(value)]
+        return float(np.median(known)) if known else np.nan
+
+    def resembles_other(plate: str, other: str) -> bool:
+        own, foreign = likeness(plate, batch_of[plate], other), likeness(plate, batch_of[other], other)
+        return foreign - own > thresholds.profile_margin and foreign >= thresholds.minimum_correlation
+
+    def is_at_home(plate: str, *suspects: str) -> bool:
+        own = likeness(plate, batch_of[plate], *suspects)
+        return all(
+            own - likeness(plate, batch, *suspects) > thresholds.profile_rest
+            for batch in batches
+            if batch != batch_of[plate]
+        )
+
+    away = [
+        plate
+        for plate in plates
+        if len(members[batch_of[plate]]) >= thresholds.fewest_plates and not is_at_home(plate)
+    ]
+    suspects = []
+    for first, second in combinations(sorted(away), 2):
+        of_first, of_second = batch_of[first], batch_of[second]
+        if of_first == of_second or not (resembles_other(first, second) and resembles_other(second, first)):
+            continue
+        rest = [plate for plate in plates if plate not in (first, second)]
+        if np.mean([is_at_home(plate, first, second) for plate in rest]) < REST_AT_HOME:
+            continue
+        own = likeness(first, of_first, second), likeness(second, of_second, first)
+        other = likeness(first, of_second, second), likeness(second, of_first, first)
+        suspects.append(
+            SuspectedSwap(
+                plates=(first, second),
+                correlation_to_own_batch=own,
+                correlation_to_other_batch=other,
+                finding=f"mean expression of {first} is like that of {of_second} (correlation {other[0]:.2f}; own "
+                f"batch {own[0]:.2f}) and that of {second} like {of_first} ({other[1]:.2f}; own {own[1]:.2f}). "
+                "Check whether the two plates were exchanged before trusting either.",
+            )
+        )
     return suspects

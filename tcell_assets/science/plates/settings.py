@@ -130,6 +130,17 @@ class SwapThresholds(Settings):
         at_least=0,
         at_most=1,
     )
+    profile_margin: float = setting(
+        0.5,
+        "how much higher the correlation of each plate's mean expression must be to the other's batch than to its own",
+        above=0,
+    )
+    profile_rest: float = setting(
+        0.3,
+        "how much higher that of 19 of 20 other plates must be to their own batch than to any other: where batches "
+        "have no profile of their own, chance puts plates anywhere",
+        at_least=0,
+    )
     fewest_common_wells: int = setting(
         10, "common positions over which two maps are compared, at least", at_least=3
     )
