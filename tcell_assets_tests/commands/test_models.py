@@ -44,7 +44,7 @@ def test_the_list_shows_versions_promotions_and_stale_batches(platform: Platform
     lines = _models("list").output.splitlines()
     assert next(line for line in lines if line.startswith("current")).split()[1] == second
     assert next(line for line in lines if line.lstrip().startswith(first)).endswith("tc1")
-    assert any("promoted" in line and second in line and "checks passed" in line for line in lines)
+    assert any("promoted" in line and second in line and "asked for without skill" in line for line in lines)
     assert lines[-1].startswith("stale: tc1;")
 
 

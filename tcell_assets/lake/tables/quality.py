@@ -140,7 +140,7 @@ PLATE_SIMILARITY = Table(
     ),
     key=("plate_a", "plate_b"),
     partitioned=False,
-    code_version="2",
+    code_version="3",
 )
 
 ADJUSTED_EXPRESSION = Table(
