@@ -61,6 +61,14 @@ class Content:
     edit: int = 0
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """What a batch was read from, and whether the model has scored it."""
+
+    content: Content
+    is_scored: bool
+
+
 @dataclass
 class Reference:
     """What a fresh installation has made: the data version of each table, the report's figures, the exported file."""
@@ -184,7 +192,7 @@ class Oracle:
         self._known: dict[object, Reference] = {}
 
     def of(
-        self, contents: Mapping[str, Content], models: ModelRegistry, model: str | None, with_screen: bool
+        self, contents: Mapping[str, Ingested], models: ModelRegistry, model: str | None, with_screen: bool
     ) -> Reference:
         """Return what a fresh installation makes of these batches, in this order, with this model."""
         key = (tuple(contents.items()), model)
@@ -209,7 +217,7 @@ class Oracle:
         return reference.report, reference.exported
 
     def _batches(
-        self, contents: Mapping[str, Content], models: ModelRegistry, model: str | None
+        self, contents: Mapping[str, Ingested], models: ModelRegistry, model: str | None
     ) -> Reference:
         before, last = dict(list(contents.items())[:-1]), list(contents.items())[-1:]
         folder = self.of(before, models, model, False).folder if last else None
@@ -220,10 +228,10 @@ class Oracle:
                     Path(models.folder(model).path), Path(platform.storage.models().root.path) / model
                 )
                 platform.storage.models().promote(model, "the oracle", "the same model")
-            for name, content in last:
-                land(platform.configuration.data, name, content)
+            for name, batch in last:
+                land(platform.configuration.data, name, batch.content)
                 ingest(platform, name)
-                if model is not None:
+                if batch.is_scored:
                     score(platform, name)
             kept = self.root / "kept" / str(len(self._known))
             self._keep(kept)
