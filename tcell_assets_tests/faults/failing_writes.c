@@ -1,4 +1,5 @@
-/* Lets the n-th write below a folder fail: LD_PRELOAD, FAIL_BELOW=folder, FAIL_AT=n, FAIL_WITH=errno, FAIL_ALWAYS=1. */
+/* Lets the n-th write, fsync or rename below a folder fail: LD_PRELOAD, FAIL_BELOW=folder, FAIL_AT=n, FAIL_WITH=errno,
+   FAIL_ALWAYS=1 for all that follow too. NO_FLOCK=1: a file system without locks. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,21 +14,24 @@
 
 static atomic_long seen = 0;
 
-static int fails(int descriptor) {
+static int fails_at(const char *path) {
     const char *below = getenv("FAIL_BELOW"), *at = getenv("FAIL_AT");
-    if (!below || !at) return 0;
-    char link[64], path[PATH_MAX];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length <= 0) return 0;
-    path[length] = 0;
-    if (strncmp(path, below, strlen(below))) return 0;
+    if (!below || !at || strncmp(path, below, strlen(below))) return 0;
     long number = atomic_fetch_add(&seen, 1) + 1;
     if (number == atol(at) || (number > atol(at) && getenv("FAIL_ALWAYS"))) {
         errno = atoi(getenv("FAIL_WITH"));
         return 1;
     }
     return 0;
+}
+
+static int fails(int descriptor) {
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length <= 0) return 0;
+    path[length] = 0;
+    return fails_at(path);
 }
 
 ssize_t write(int descriptor, const void *bytes, size_t count) {
@@ -52,4 +56,20 @@ int fsync(int descriptor) {
     static int (*real)(int);
     if (!real) real = dlsym(RTLD_NEXT, "fsync");
     return fails(descriptor) ? -1 : real(descriptor);
+}
+
+int rename(const char *from, const char *to) {
+    static int (*real)(const char *, const char *);
+    if (!real) real = dlsym(RTLD_NEXT, "rename");
+    return fails_at(to) ? -1 : real(from, to);
+}
+
+int flock(int descriptor, int operation) {
+    static int (*real)(int, int);
+    if (!real) real = dlsym(RTLD_NEXT, "flock");
+    if (getenv("NO_FLOCK")) {
+        errno = ENOLCK;
+        return -1;
+    }
+    return real(descriptor, operation);
 }

@@ -1,4 +1,4 @@
-"""EIO and ENOSPC at any write, and no memory: the tables and models from before are whole, and one sentence is said."""
+"""EIO and ENOSPC at any write or rename, no locks, and no memory: the tables and models from before are whole, and one sentence is said."""
 
 from __future__ import annotations
 
@@ -109,6 +109,31 @@ def test_a_model_that_cannot_be_written_leaves_the_current_one(shim: Path, home:
     assert done.returncode != 0
     _require_a_sentence(done)
     assert ModelRegistry(UPath(home / "storage" / "models")).current() == before
+    _require_whole(home)
+
+
+def test_a_rename_alone_that_fails_leaves_the_table_that_was_there(shim: Path, home: Path) -> None:
+    """The third event of a table's write, after its bytes and their flush."""
+    lake = Lake(UPath(home / "storage" / "lake"))
+    before = lake.lineage("well_metadata", "tc1")
+    below = str(lake.path("well_metadata", "tc1"))
+    done = _run(
+        home, "ingest", "tc1", LD_PRELOAD=str(shim), FAIL_BELOW=below, FAIL_AT="1", FAIL_WITH=str(errno.EIO)
+    )
+    _require_a_sentence(done)
+    _require_whole(home)
+    # Tried again within the run, as any step whose storage failed once.
+    assert done.returncode == 0
+    assert lake.lineage("well_metadata", "tc1").run_id != before.run_id
+
+
+def test_a_storage_without_locks_is_said_and_nothing_is_written(shim: Path, home: Path) -> None:
+    before = Lake(UPath(home / "storage" / "lake")).lineage("well_metadata", "tc1")
+    done = _run(home, "ingest", "tc1", LD_PRELOAD=str(shim), NO_FLOCK="1")
+    assert done.returncode != 0
+    _require_a_sentence(done)
+    assert "could not be locked (No locks available)" in done.stderr
+    assert Lake(UPath(home / "storage" / "lake")).lineage("well_metadata", "tc1") == before
     _require_whole(home)
 
 
