@@ -1,4 +1,4 @@
-"""EIO and ENOSPC at any write or rename, no locks, and no memory: the tables and models from before are whole, and one sentence is said."""
+"""EIO and ENOSPC at any write or rename, no locks, no memory: what was there is whole, and one sentence is said."""
 
 from __future__ import annotations
 

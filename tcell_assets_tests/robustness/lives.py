@@ -69,9 +69,7 @@ AN_EDIT = st.sampled_from(EDITS)
 # Which of those there are.
 ONE = st.integers(0, len(BATCHES) - 1)
 ACTS = st.sampled_from(["ingest", "score", "screen", "forget", "restore", "train"])
-TWO_ACTS = st.lists(
-    st.sampled_from(["ingest", "score", "screen", "promote", "roll back"]), min_size=2, max_size=2
-)
+ACTS_OF_TWO = st.sampled_from(["ingest", "score", "screen", "promote", "roll back"])
 A_MOMENT = st.sampled_from(["before", "half", "after"])
 
 
@@ -309,7 +307,7 @@ class Lives(RuleBasedStateMachine):
                 del self.read[name]
 
     @precondition(lambda self: self._readable())
-    @rule(pair=TWO_ACTS)
+    @rule(pair=st.lists(ACTS_OF_TWO, min_size=2, max_size=2))
     def two_at_once(self, pair: list[str]) -> None:
         """Two processes work on one installation."""
         self.did("two at once")
