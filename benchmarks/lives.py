@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -236,6 +237,8 @@ def try_lives(
     before, started, number = sum(Lives.steps.values()), time.monotonic(), first_seed
     Lives.broken = staticmethod(broken.applied)
     Lives.oracle.mended = broken.mended
+    # Beginnings are kept; these are another package's.
+    shutil.rmtree(Lives.root / "begun", ignore_errors=True)
     found = ""
     while not found and time.monotonic() - started < seconds:
         number += 1

@@ -297,6 +297,11 @@ def claims_of(judge: Judge) -> list[Place]:
     return [place for place in places if judge.reason(*place) is None]
 
 
+def batches_in_screen(judge: Judge) -> list[str]:
+    """Return the batches that screen tables sum up: those the model scored, before there is one the ingested ones."""
+    return judge.batches("latent_embeddings") if judge.model else judge.lake.batches("well_metadata")
+
+
 def quietly(act: Callable[[], object]) -> None:
     """Do what a command does without what it prints or refuses."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(click.ClickException):

@@ -30,8 +30,7 @@ from tcell_assets.exports.report_figures import loss
 from tcell_assets.installation.operations import what_batch_needs
 from tcell_assets.lake.archive import forgotten_batches
 from tcell_assets.lake.judge import Judge
-from tcell_assets.lake.models import ModelRegistry, UnknownModelError
-from tcell_assets.lake.store import Lake
+from tcell_assets.lake.models import UnknownModelError
 from tcell_assets.lake.tables import TABLES
 from tcell_assets.science.model.trained_model import HISTORY
 from tcell_assets.system.files import leftovers
@@ -46,6 +45,7 @@ from tcell_assets_tests.robustness.fresh_installation import (
     Ingested,
     Oracle,
     at_look,
+    batches_in_screen,
     claims_of,
     code_raised,
     edit_alike,
@@ -66,6 +66,7 @@ from tcell_assets_tests.robustness.fresh_installation import (
 DAY = 86_400.0
 A_NAME = st.sampled_from(BATCHES)
 AN_EDIT = st.sampled_from(EDITS)
+BEGINNINGS = ["empty", "ingested", "whole", "whole", "half scored"]
 # Which of those there are.
 ONE = st.integers(0, len(BATCHES) - 1)
 ACTS = st.sampled_from(["ingest", "score", "screen", "forget", "restore", "train"])
@@ -90,6 +91,8 @@ class Lives(RuleBasedStateMachine):
         self._stack.enter_context(type(self).broken())
         shutil.rmtree(self.root / "lived", ignore_errors=True)
         self.platform = self._stack.enter_context(opened(self.root / "lived"))
+        self.lake, self.models = self.platform.storage.lake(), self.platform.storage.models()
+        self.data = self.platform.configuration.data
         self.landed: dict[str, Content] = {}
         # What the tables of a batch were read from; None where a killed run left those of two contents.
         self.read: dict[str, Content | None] = {}
@@ -101,21 +104,6 @@ class Lives(RuleBasedStateMachine):
         """Close the installation."""
         self._stack.close()
 
-    @property
-    def lake(self) -> Lake:
-        """The tables."""
-        return self.platform.storage.lake()
-
-    @property
-    def models(self) -> ModelRegistry:
-        """The models."""
-        return self.platform.storage.models()
-
-    @property
-    def data(self) -> Path:
-        """The landing zone."""
-        return self.platform.configuration.data
-
     def did(self, what: str) -> None:
         """Count a step."""
         self.steps[what] = self.steps.get(what, 0) + 1
@@ -125,21 +113,32 @@ class Lives(RuleBasedStateMachine):
         if not said or "holds the same data" in said:
             self.read[name] = content
 
-    @initialize(
-        how=st.sampled_from(["empty", "ingested", "whole", "whole"]), edits=st.tuples(AN_EDIT, AN_EDIT)
-    )
+    @initialize(how=st.sampled_from(BEGINNINGS), edits=st.tuples(AN_EDIT, AN_EDIT))
     def begin(self, how: str, edits: tuple[int, int]) -> None:
-        """An empty installation, one with two batches, or one that is current."""
+        """An empty installation, one with two batches, one that is current, or one that a second model half scored."""
         self.did("begin")
         if how == "empty":
             return
+        kept = self.root / "begun" / f"{how}{edits[0]}{edits[1]}"
+        parts = [Path(self.platform.configuration.storage), self.data]
         for name, edit in zip(BATCHES, edits, strict=False):
-            self.landed[name] = Content(name, edit)
-            land(self.data, name, self.landed[name])
-            self._ingested(name, self.landed[name], ingest(self.platform, name))
-        if how == "whole":
+            self.landed[name] = self.read[name] = Content(name, edit)
+        if kept.exists():
+            for part in parts:
+                shutil.rmtree(part, ignore_errors=True)
+                shutil.copytree(kept / part.name, part)
+            return
+        for name, content in self.landed.items():
+            land(self.data, name, content)
+            ingest(self.platform, name)
+        if how != "ingested":
             self._train(1)
             self._bring_up_to_date()
+        if how == "half scored":
+            self._train(2)
+            score(self.platform, "tc1")
+        for part in parts:
+            shutil.copytree(part, kept / part.name)
 
     @rule(name=A_NAME, source=A_NAME, own=st.integers(0, 3), edit=AN_EDIT)
     def lands(self, name: str, source: str, own: int, edit: int) -> None:
@@ -408,7 +407,7 @@ class Lives(RuleBasedStateMachine):
             if name not in waiting and self.landed.get(name) != content
         ]
         require(
-            not (of_screen and set(changed) & set(self._in_screen(judge))),
+            not (of_screen and set(changed) & set(batches_in_screen(judge))),
             f"{of_screen[0][0]} is called current and rests on {changed}" if of_screen else "",
         )
         if mixed:
@@ -428,9 +427,6 @@ class Lives(RuleBasedStateMachine):
             )
             require(lineage.code_version == TABLES[asset].code_version, f"{name} is of the package's code")
             self._verify(asset, of)
-
-    def _in_screen(self, judge: Judge) -> list[str]:
-        return judge.batches("latent_embeddings") if judge.model else self.lake.batches("well_metadata")
 
     def _verify(self, asset: str, batch: str | None) -> None:
         path = Path(str(self.lake.path(asset, batch)))
@@ -495,5 +491,5 @@ class Lives(RuleBasedStateMachine):
             late = [
                 f"{batch.batch}: {batch.state}: {batch.why}" for batch in status.batches if batch.next_step
             ]
-            late += [found.sentence for found in status.screen if self._in_screen(judge)]
+            late += [found.sentence for found in status.screen if batches_in_screen(judge)]
             require(not late, f"after everything was made nothing is behind, not {late[:3]}")
