@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tcell_assets.landing.batch import LandedBatch
 
 NOT_JUDGED = "not judged"
+# Fewer usable wells have no principal components.
+FEWEST_WELLS = 3
 
 
 @click.command("audit", epilog="Examples:\n\n  tcell audit data\n\n  tcell audit published/ --json")
@@ -23,7 +25,7 @@ NOT_JUDGED = "not judged"
     "--json",
     "as_json",
     is_flag=True,
-    help="Print one JSON object: verdict, position, batches, not_judged, swap_suspects, design, understood.",
+    help="Print one JSON object: verdict, position, batches, not_judged, swap_suspects, design, power, understood.",
 )
 def audit_command(source: Path, as_json: bool) -> None:
     """Audit the layout and values of SOURCE: a published-layout folder, a batch folder, or a folder of batches.
@@ -54,6 +56,7 @@ def audit_command(source: Path, as_json: bool) -> None:
     click.echo(f"Design: {report['design']['verdict']}")
     for finding in report["design"]["findings"]:
         click.echo(f"  {finding}")
+    click.echo(f"Power: {report['power']['sentence']}")
     for each in understood:
         click.echo("Read as " + "\n".join(each.lines()))
 
@@ -70,7 +73,7 @@ def audit_screen(wells: pd.DataFrame, landed: list[LandedBatch]) -> dict[str, An
         `verdict`, the worst of all, or `not judged` where that were ok and a batch has nothing that could be judged;
         `position`, by variable, over the screen, or of the one batch;
         `batches`, verdict and position of each where there are several; `not_judged`, what could not be and why;
-        `swap_suspects`; `design`.
+        `swap_suspects`; `design`; `power`: which effect the layout finds.
     """
     from tcell_assets.science.plates.audit_variables import audited_targets, scores_and_labels
     from tcell_assets.science.plates.design_audit import audit_design
@@ -79,7 +82,8 @@ def audit_screen(wells: pd.DataFrame, landed: list[LandedBatch]) -> dict[str, An
 
     targets = audited_targets(wells)
     scores, labels = scores_and_labels(targets)
-    of_batch = {batch.name: _batch_position(batch) for batch in landed}
+    expressed = {batch.name: _expression(batch) for batch in landed}
+    of_batch = {batch.name: _batch_position(batch, *expressed[batch.name]) for batch in landed}
     is_one = wells["batch"].nunique() == 1 and len(of_batch) == 1
     audits = [*of_batch.values()] if is_one else [position_audit(targets, wells), *of_batch.values()]
     swaps = suspected_swaps(plate_similarity(scores, wells)) if scores.shape[1] else []
@@ -97,15 +101,49 @@ def audit_screen(wells: pd.DataFrame, landed: list[LandedBatch]) -> dict[str, An
         "not_judged": _not_judged(wells, landed, targets),
         "swap_suspects": [asdict(swap) for swap in swaps],
         "design": audit_design(wells, scores, labels).to_dict(),
+        "power": _power(wells, expressed),
     }
 
 
-def _batch_position(batch: LandedBatch) -> pd.DataFrame:
-    """The position audit of one batch, by the steps an ingest and its quality control take."""
+def _power(wells: pd.DataFrame, expressed: dict[str, tuple[pd.DataFrame, pd.DataFrame]]) -> dict[str, Any]:
+    """Which effect the layout finds, in expression less its position as hits are called in it."""
+    import pandas as pd
+
+    from tcell_assets.science.plates.audit_variables import audited_expression
+    from tcell_assets.science.plates.position import (
+        adjust_for_position,
+        position_audit,
+        resolve_adjustment,
+        worst_verdict,
+    )
+    from tcell_assets.science.screen.power import Power, layout_power
+    from tcell_assets.science.screen.principal_components import principal_component_features
+    from tcell_assets.science.screen.settings import HitRule
+
+    if not expressed:
+        power = Power(None, {}, 0, HitRule().level, "no matrix lies there")
+        return {**asdict(power), "sentence": power.sentence}
+    adjusted, usable = [], []
+    for expression, quality in expressed.values():
+        own = wells[wells["well_id"].isin(expression.index)]
+        passed = quality.set_index("well_id")["qc_pass"].loc[expression.index]
+        audit = position_audit(audited_expression(expression[passed.to_numpy(dtype=bool)]), own)
+        method = resolve_adjustment("auto", worst_verdict(audit)) if len(audit) else "none"
+        adjusted.append(adjust_for_position(expression, own, method, usable=passed))
+        usable.append(passed)
+    counted = pd.concat(usable)
+    if counted.sum() < FEWEST_WELLS:
+        power = Power(None, {}, 0, HitRule().level, f"{int(counted.sum())} wells pass quality control")
+    else:
+        features = principal_component_features(pd.concat(adjusted, join="inner"), usable=counted)
+        power = layout_power(features, wells, usable=counted)
+    return {**asdict(power), "sentence": power.sentence}
+
+
+def _expression(batch: LandedBatch) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Expression of one batch and the quality of its wells, by the steps an ingest and its quality control take."""
     from tcell_assets.science.conditions import is_empty
     from tcell_assets.science.counts.variance_stabilization import fit_variance_stabilization, transform
-    from tcell_assets.science.plates.audit_variables import batch_variables
-    from tcell_assets.science.plates.position import position_audit
     from tcell_assets.science.plates.well_quality import well_qc
 
     expression, counts, genes = batch.expression, None, None
@@ -117,7 +155,14 @@ def _batch_position(batch: LandedBatch) -> pd.DataFrame:
         )
         expression = transform(counts, genes, batch.counts.well_ids, fit)
     assert expression is not None, "a landed batch has expression or counts"
-    quality = well_qc(batch.wells, expression, counts, genes)
+    return expression, well_qc(batch.wells, expression, counts, genes)
+
+
+def _batch_position(batch: LandedBatch, expression: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
+    """The position audit of one batch."""
+    from tcell_assets.science.plates.audit_variables import batch_variables
+    from tcell_assets.science.plates.position import position_audit
+
     return position_audit(batch_variables(batch.wells, expression, quality), batch.wells)
 
 

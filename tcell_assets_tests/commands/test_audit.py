@@ -62,6 +62,7 @@ def test_in_words_the_verdicts_come_first(tmp_path: Path) -> None:
     assert lines[0].startswith("Position: ")
     assert any(line.startswith("Swapped plates: none suspected") for line in lines)
     assert any(line.startswith("Design: ") for line in lines)
+    assert any(line.startswith("Power: a shift of ") for line in lines)
 
 
 def test_a_folder_without_a_sample_sheet_is_one_clear_problem(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ WANTED_OF_EXPRESSION = {
     "model_evaluation": CALIBRATED,
     "model_comparison": LADDER,
     "prediction_intervals": TAILS,
+    "well_predictions": TAILS,
 }
 WANTED_OF_COUNTS = {
     **WANTED,
@@ -97,7 +98,9 @@ def _assert_made_again(
 ) -> Installation:
     now = installation_of(folder / "now", ROOT, earlier.home / "data")
     for stage in stages:
-        now.tcell(*stage)
+        # Two epochs teach the network nothing, and today such a model becomes current only where it is asked for.
+        asked = ("--set", "promote_without_skill=true") if stage[0] == "train" else ()
+        now.tcell(*stage, *asked)
     before, after = earlier.tables(), now.tables()
     assert set(before) <= set(after)
     found = {

@@ -222,8 +222,9 @@ def with_intervals(
     extended = predictions.copy()
     for target in scores(known_targets() if targets is None else targets):
         if target.name in chosen.index and target.prediction in predictions:
+            # In the predictions' own precision, so that intervals of one radius stay bit-equal to what they were.
             low, high = _stored(chosen.loc[[target.name]].iloc[0]).around(
-                predictions[target.prediction].to_numpy(dtype=np.float64)
+                predictions[target.prediction].to_numpy()
             )
             extended[target.low], extended[target.high] = low, high
     return extended
