@@ -42,8 +42,10 @@ def test_a_planted_effect_of_the_stated_size_is_found_in_four_of_five() -> None:
         features, wells = idle_screen(seed)
         generator = np.random.default_rng(seed)
         for name in [f"m{number:02d}" for number in range(18)]:
-            direction = generator.normal(size=12)
-            shift = stated * SCALES * direction / np.linalg.norm(direction)
+            direction = SCALES * generator.normal(size=12)
+            direction /= np.linalg.norm(direction)
+            # The variance of a well along a direction d is Σ d² s², as its features are independent.
+            shift = stated * np.sqrt(np.sum((direction * SCALES) ** 2)) * direction
             own = (wells["metabolite"] == name).to_numpy()
             features.loc[own, [f"pc{number}" for number in range(12)]] += shift
         calls = call_hits(features, features, wells, rule=HitRule(draws=20_000))
@@ -72,3 +74,28 @@ def test_effects_that_are_too_small_are_said_to_be_so() -> None:
     power = layout_power(*idle_screen(1), effects=(0.1, 0.2))
     assert power.effect is None
     assert power.sentence.startswith("no shift up to 0.2 standard deviations")
+
+
+def test_cell_lines_far_apart_change_neither_the_unit_nor_what_is_found() -> None:
+    features, wells = idle_screen(3)
+    line = np.where(wells["column"] <= 6, "one", "other")
+    wells = wells.assign(context=line, condition=wells["metabolite"])
+    effects = (2.0, 3.0, 4.0, 6.0)
+    here = layout_power(features, wells, effects=effects)
+    apart = features.copy()
+    apart.loc[line == "other", "pc0"] += 20.0
+    there = layout_power(apart, wells, effects=effects)
+    assert here.effect is not None and there.effect is not None
+    assert there.effect == pytest.approx(here.effect, abs=1e-6)
+
+
+def test_strong_hits_do_not_widen_the_unit() -> None:
+    features, wells = idle_screen(4)
+    effects = (2.0, 3.0, 4.0, 6.0)
+    idle = layout_power(features, wells, effects=effects)
+    strong = wells["metabolite"].isin([f"m{number:02d}" for number in range(6)]).to_numpy()
+    features.loc[strong, "pc1"] += 30.0
+    acting = layout_power(features, wells, effects=effects)
+    assert idle.effect is not None and acting.effect is not None
+    # As part of the unit they would have made it several times as long, and the number so much smaller.
+    assert acting.effect > 0.8 * idle.effect

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from tcell_assets.science.conditions import conditions, is_treated
+from tcell_assets.science.conditions import conditions, contexts, is_treated
 from tcell_assets.science.screen.hit_calling import HIT_CLASSES, FeatureSet, call_combined_hits
 from tcell_assets.science.screen.settings import HitRule
 from tcell_assets.science.well_join import rows_for_wells, usable_wells
@@ -68,8 +68,10 @@ def layout_power(
 ) -> Power:
     """Find the smallest effect that this screen's replicates, wells and null find with a power of 80 %.
 
-    A fifth of the conditions that can be compared and are not called get a shift in a random direction of their own;
-    the rule then calls the whole screen. The curve over effects is made monotone and interpolated.
+    Conditions that can be compared and are not called get a shift in a direction of their own, so many that a fifth of
+    the screen acts; the rule then calls the whole screen. A shift is measured in the standard deviation, along its own
+    direction, of wells that are DMSO or not called, within their batch and context. The curve over effects is made
+    monotone and interpolated.
 
     Args:
         features: `well_id` and one numeric column a feature, such as components of expression.
@@ -97,7 +99,9 @@ def layout_power(
     before = called(values).set_index("metabolite")
     comparable = before["p_replicate"].notna() & ~before["hit_class"].isin(HIT_CLASSES)
     candidates = np.array(sorted(before.index[comparable].astype(str)), dtype=object)
-    n_planted = max(round(PLANTED_SHARE * len(candidates)), FEWEST_PLANTED)
+    hits = set(before.index[before["hit_class"].isin(HIT_CLASSES)].astype(str))
+    # What acts already counts: the more hits a list has, the weaker one it lets in at the same FDR.
+    n_planted = max(round(PLANTED_SHARE * (len(candidates) + len(hits))) - len(hits), FEWEST_PLANTED)
     if len(candidates) < n_planted:
         return Power(
             None,
@@ -106,15 +110,9 @@ def layout_power(
             rule.level,
             f"{len(candidates)} conditions have replicates that can be compared, {FEWEST_PLANTED} are needed",
         )
-    deviations = (
-        values[treated]
-        - pd.DataFrame(values[treated])
-        .groupby(metadata["batch"].to_numpy()[treated])
-        .transform("mean")
-        .to_numpy()
-    )
-    # Symmetric root: a unit vector becomes a shift of one standard deviation of a well along that vector's image.
-    size, axes = np.linalg.eigh(np.cov(deviations, rowvar=False))
+    idle = allowed & (metadata["is_dmso"].to_numpy(dtype=bool) | (treated & ~np.isin(condition, list(hits))))
+    covariance = _covariance(values[idle], metadata[idle])
+    size, axes = np.linalg.eigh(covariance)
     root = axes * np.sqrt(np.maximum(size, 0.0)) @ axes.T
     power: dict[float, float] = {}
     for effect in effects:
@@ -122,12 +120,15 @@ def layout_power(
         for repeat in range(REPEATS):
             generator = np.random.default_rng([seed, repeat])
             planted = generator.choice(candidates, n_planted, replace=False)
-            directions = generator.normal(size=(n_planted, values.shape[1]))
+            # Directions in which wells vary, each as long as a well's standard deviation along it.
+            directions = generator.normal(size=(n_planted, values.shape[1])) @ root
             directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-            shift = pd.DataFrame(effect * directions @ root, index=planted).reindex(condition).fillna(0.0)
+            deviation = np.sqrt(np.einsum("pf,fg,pg->p", directions, covariance, directions))
+            shifts = effect * deviation[:, None] * directions
+            shift = pd.DataFrame(shifts, index=planted).reindex(condition).fillna(0.0)
             calls = called(values + np.where(treated[:, None], shift.to_numpy(), 0.0))
-            hits = set(calls.loc[calls["hit_class"].isin(HIT_CLASSES), "metabolite"].astype(str))
-            found.append(len(hits & set(planted)) / n_planted)
+            named = set(calls.loc[calls["hit_class"].isin(HIT_CLASSES), "metabolite"].astype(str))
+            found.append(len(named & set(planted)) / n_planted)
         power[effect] = float(np.mean(found))
         if power[effect] >= 0.95:
             break
@@ -140,3 +141,10 @@ def layout_power(
         share = (WANTED_POWER - low[1]) / (rising[last] - low[1])
         reached = float(low[0] + share * (tried[last] - low[0]))
     return Power(reached, power, n_planted, rule.level)
+
+
+def _covariance(values: np.ndarray, metadata: pd.DataFrame) -> np.ndarray:
+    """Covariance of wells within their batch and context, as hits are called against the DMSO wells of both."""
+    group = [metadata["batch"].to_numpy(), contexts(metadata).to_numpy()]
+    means = pd.DataFrame(values).groupby(group).transform("mean").to_numpy()
+    return np.atleast_2d(np.cov(values - means, rowvar=False))
