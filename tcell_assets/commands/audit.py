@@ -101,21 +101,19 @@ def audit_screen(wells: pd.DataFrame, landed: list[LandedBatch]) -> dict[str, An
         "not_judged": _not_judged(wells, landed, targets),
         "swap_suspects": [asdict(swap) for swap in swaps],
         "design": audit_design(wells, scores, labels).to_dict(),
-        "power": _power(wells, expressed),
+        "power": _power(wells, expressed, of_batch),
     }
 
 
-def _power(wells: pd.DataFrame, expressed: dict[str, tuple[pd.DataFrame, pd.DataFrame]]) -> dict[str, Any]:
+def _power(
+    wells: pd.DataFrame,
+    expressed: dict[str, tuple[pd.DataFrame, pd.DataFrame]],
+    of_batch: dict[str, pd.DataFrame],
+) -> dict[str, Any]:
     """Which effect the layout finds, in expression less its position as hits are called in it."""
     import pandas as pd
 
-    from tcell_assets.science.plates.audit_variables import audited_expression
-    from tcell_assets.science.plates.position import (
-        adjust_for_position,
-        position_audit,
-        resolve_adjustment,
-        worst_verdict,
-    )
+    from tcell_assets.science.plates.position import adjust_for_position, resolve_adjustment, worst_verdict
     from tcell_assets.science.screen.power import Power, layout_power
     from tcell_assets.science.screen.principal_components import principal_component_features
     from tcell_assets.science.screen.settings import HitRule
@@ -124,10 +122,10 @@ def _power(wells: pd.DataFrame, expressed: dict[str, tuple[pd.DataFrame, pd.Data
         power = Power(None, {}, 0, HitRule().level, "no matrix lies there")
         return {**asdict(power), "sentence": power.sentence}
     adjusted, usable = [], []
-    for expression, quality in expressed.values():
+    for batch, (expression, quality) in expressed.items():
         own = wells[wells["well_id"].isin(expression.index)]
         passed = quality.set_index("well_id")["qc_pass"].loc[expression.index]
-        audit = position_audit(audited_expression(expression[passed.to_numpy(dtype=bool)]), own)
+        audit = of_batch[batch]
         method = resolve_adjustment("auto", worst_verdict(audit)) if len(audit) else "none"
         adjusted.append(adjust_for_position(expression, own, method, usable=passed))
         usable.append(passed)

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-import pytest
 from click.testing import CliRunner, Result
 
-from tcell_assets.commands import platform as platform_module
 from tcell_assets.commands.models import models_command
 from tcell_assets.commands.platform import Platform
 from tcell_assets.lake.models import UnknownModelError
-from tcell_assets_tests.operations.small_installation import prepared_platform, score, train
-
-
-@pytest.fixture
-def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    """An installation in memory that the subcommands find."""
-    with prepared_platform(tmp_path, scored=False) as platform:
-
-        @contextmanager
-        def opened() -> Iterator[Platform]:
-            yield platform
-
-        monkeypatch.setattr(platform_module, "open_platform", opened)
-        yield platform
+from tcell_assets_tests.operations.small_installation import score, train
 
 
 def _models(*arguments: str) -> Result:
