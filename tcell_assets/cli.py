@@ -14,6 +14,7 @@ from tcell_assets.installation.configuration import restrict_new_files
 # name -> (module in tcell_assets.commands, first line of its help). `tcell --help` must not import dagster or torch:
 # that would take it from 0.2 s to 4 s.
 COMMANDS = {
+    "alerts": ("alerts", "Send a test message to whom failed runs are told."),
     "attribute": ("jobs", "Explain the predictions of batches gene by gene, by Integrated Gradients."),
     "audit": ("audit", "Judge a screen's layout from its sample sheet, before anything is sequenced."),
     "backfill": ("backfill", "Bring many batches up to date, with a summary."),

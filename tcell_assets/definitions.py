@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from tcell_assets.defs.alerts import build_alert_sensor
 from tcell_assets.defs.assets import load_assets
 from tcell_assets.defs.io_managers import ParquetIOManager
 from tcell_assets.defs.jobs import JOBS
@@ -46,7 +47,7 @@ def build_defs(
         assets=load_assets(),
         jobs=JOBS,
         schedules=build_schedules(configuration.operations),
-        sensors=build_sensors(configuration.operations),
+        sensors=[*build_sensors(configuration.operations), build_alert_sensor(configuration)],
         resources={**build_resources(configuration), **(overrides or {})},
         # Steps in processes of their own outlive a killed run and would write beside its retry.
         executor=dg.in_process_executor,

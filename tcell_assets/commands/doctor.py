@@ -16,6 +16,7 @@ import click
 
 if TYPE_CHECKING:
     from tcell_assets.commands.platform import Platform
+    from tcell_assets.installation.configuration import Configuration
     from tcell_assets.lake.store import Lake
 
 # A batch of 384 wells × 40 000 genes with everything made of it takes 0.2 GB; below this, runs soon fail.
@@ -63,6 +64,7 @@ def examine(deep: bool) -> Iterator[Finding]:
                 "ok", f"DAGSTER_HOME {configuration.dagster_home} opens; leftovers of killed runs are swept"
             )
             yield from _examined("daemon", partial(_daemon, platform))
+            yield from _examined("alerts", partial(_alerts, platform.configuration))
             yield from _examined("storage", partial(_storage, platform, deep))
             yield from _examined("privacy", partial(_privacy, platform))
             yield from _examined("landing zone", partial(_landing_zone, platform))
@@ -151,6 +153,27 @@ def _daemon(platform: Platform) -> Iterator[Finding]:
             f"{settings} does not name the run launcher that notices killed runs",
             "copy the section run_launcher from the project's storage/dagster.yaml",
         )
+
+
+def _alerts(configuration: Configuration) -> Iterator[Finding]:
+    from tcell_assets.installation.alerts import last_delivery
+
+    last = last_delivery(configuration.dagster_home)
+    count = len(configuration.alerts)
+    if not count:
+        yield Finding(
+            "note", "nobody is told of a failed run", "set TCELL_ALERTS, then run `tcell alerts test`"
+        )
+    elif last is None:
+        yield Finding("note", f"no message was sent yet to the {count} of TCELL_ALERTS", "tcell alerts test")
+    elif last.problem:
+        yield Finding(
+            "problem",
+            f"the last alert was not delivered: {last.problem}",
+            "mend TCELL_ALERTS or the service, then run `tcell alerts test`",
+        )
+    else:
+        yield Finding("ok", f"failed runs are told to {count}; the last message arrived: {last.title}")
 
 
 def _storage(platform: Platform, deep: bool) -> Iterator[Finding]:

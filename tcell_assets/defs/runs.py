@@ -16,11 +16,14 @@ def last_failures(instance: dg.DagsterInstance) -> dict[str, str]:
     for batch in instance.get_dynamic_partitions(SCREENING_BATCHES):
         runs = instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: batch}), limit=1)
         if runs and runs[0].status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
-            word = "failed" if runs[0].status is dg.DagsterRunStatus.FAILURE else "was stopped"
-            failures[batch] = (
-                f"run {runs[0].run_id[:8]} of {runs[0].job_name} {word}{_said(instance, runs[0])}"
-            )
+            failures[batch] = failure_sentence(instance, runs[0])
     return failures
+
+
+def failure_sentence(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """Return which run failed or was stopped, with the first line of why."""
+    word = "failed" if run.status is dg.DagsterRunStatus.FAILURE else "was stopped"
+    return f"run {run.run_id[:8]} of {run.job_name} {word}{_said(instance, run)}"
 
 
 def _said(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -7,6 +7,7 @@
 | `TCELL_STORAGE` | `$TCELL_HOME/storage` | root of `lake/` and `models/`; a path or an object-store URL |
 | `TCELL_TARGETS` | `$TCELL_HOME/targets.yaml` | declares targets beyond the published five, where it is there |
 | `DAGSTER_HOME` | `$TCELL_HOME/storage` | Dagster's instance: run history, event log, schedules |
+| `TCELL_ALERTS` | none | services that hear of failed runs, as Apprise URLs separated by spaces |
 | `TCELL_UMASK` | `077` | who may not read new files: `077` all others, `027` all but the group |
 
 and what the daemon does by itself: `TCELL_` and the name of each field of :class:`OperationSettings`.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -63,6 +64,8 @@ class Configuration:
     storage: str
     dagster_home: Path
     operations: OperationSettings = OperationSettings()
+    # URLs of services hold passwords, which no message or traceback may show.
+    alerts: tuple[str, ...] = field(default=(), repr=False)
 
 
 def load_configuration(environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -80,6 +83,7 @@ def load_configuration(environment: Mapping[str, str] = os.environ) -> Configura
         storage=environment.get("TCELL_STORAGE") or str(home / "storage"),
         dagster_home=Path(environment.get("DAGSTER_HOME") or home / "storage").expanduser().resolve(),
         operations=_operation_settings(environment),
+        alerts=tuple(environment.get("TCELL_ALERTS", "").split()),
     )
 
 
