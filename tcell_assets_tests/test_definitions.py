@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 
 from tcell_assets.definitions import build_defs
+from tcell_assets.defs.jobs import JOBS
 from tcell_assets.defs.resources import GPU_POOL
 from tcell_assets.exports.asset_reference import groups_in_order
 from tcell_assets.lake.tables import TABLES
@@ -88,7 +89,15 @@ def test_every_asset_that_runs_the_network_waits_for_the_gpu_pool() -> None:
             uses_compute = "compute" in asset.node_def.required_resource_keys  # type: ignore[attr-defined]
             assert uses_compute == (asset.node_def.name in runs_network), asset.node_def.name
             assert asset.op.pool == (GPU_POOL if uses_compute else None), asset.node_def.name
-            assert ("dagster-k8s/config" in asset.op.tags) == uses_compute, asset.node_def.name
+
+
+def test_a_run_asks_its_launcher_for_a_gpu_where_one_of_its_assets_runs_the_network() -> None:
+    definitions = build_defs()
+    for job in JOBS:
+        resolved = definitions.resolve_job_def(job.name)
+        wants_gpu = any(node.definition.pool == GPU_POOL for node in resolved.graph.nodes)  # type: ignore[attr-defined]
+        assert ("dagster-k8s/config" in resolved.run_tags) == wants_gpu, job.name
+        assert ("dagster-ray/config" in resolved.run_tags) == wants_gpu, job.name
 
 
 def test_loading_the_definitions_imports_no_heavy_library() -> None:

@@ -43,11 +43,13 @@ WRITTEN_FOLDERS = ("lake", "models", "checkpoints", "archive")
 # Dagster sets the storage up once for the assets and once more for the IO manager that holds it.
 _RUNS_THAT_HOLD_THEIR_BATCH: set[str] = set()
 
-# On Kubernetes (dagster-k8s) each step that runs the network asks for one GPU; other launchers ignore the tag.
-GPU_OP_TAGS: dict[str, Any] = {
+# What a run of a job with the network asks of the launcher that places it, one GPU; the launcher of one machine reads
+# none of it. Jobs run in the process of their run, so these are tags of the run: launchers do not read those of a step.
+GPU_RUN_TAGS: dict[str, Any] = {
     "dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}},
-    "compute": "gpu",
+    "dagster-ray/config": {"num_gpus": 1},
 }
+GPU_OP_TAGS = {"compute": "gpu"}
 
 
 class LandingZone(dg.ConfigurableResource[Any]):

@@ -27,7 +27,7 @@ def failure_sentence(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 
 
 def _said(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    """The first line of what the failed step said, as the end of a sentence."""
+    """The first line of what the failed step said, with the first item of a list, as the end of a sentence."""
     for record in instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records:
         event = record.event_log_entry.dagster_event
         failure = event.step_failure_data if event is not None else None
@@ -38,5 +38,6 @@ def _said(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
                 error = error.cause
             said = error.message
         if said:
-            return f": {said.strip().splitlines()[0]}"
+            first, *more = said.strip().splitlines()
+            return f": {first} {more[0].strip()}" if first.endswith(":") and more else f": {first}"
     return ""

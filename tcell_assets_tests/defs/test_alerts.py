@@ -94,7 +94,11 @@ def test_a_refused_batch_is_told_once_with_its_reason(platform: Platform, servic
     assert looks.look() == "told: tcell_assets: 1 run failed (tc1)"
     assert looks.look() == "no run has failed for good"
     (message,) = service.messages
-    assert message["message"].startswith(f"tc1: run {run.run_id[:8]} of ingest failed: ")
+    assert message["message"].startswith(
+        f"tc1: run {run.run_id[:8]} of ingest failed: batch 'tc1' cannot be read"
+    )
+    # The first problem stands there too, not only how many there are.
+    assert "plate_map.csv" in message["message"]
     assert "tc1" in message["title"]
 
 
