@@ -72,8 +72,16 @@ def load_configuration(environment: Mapping[str, str] = os.environ) -> Configura
     """Resolve the settings from environment variables.
 
     Raises:
-        ConfigurationError: `TCELL_HOME` names a folder that does not exist, or an operation setting is not usable.
+        ConfigurationError: `TCELL_HOME` names a folder that does not exist, a folder is given as a URL, or an operation
+            setting is not usable.
     """
+    for variable in ("TCELL_HOME", "TCELL_DATA", "DAGSTER_HOME"):
+        if "://" in environment.get(variable, ""):
+            # As a path, s3://bucket would be an empty folder named `s3:` in which no batch ever arrives.
+            raise ConfigurationError(
+                f"{variable}={environment[variable]} is a URL, and must be a folder of this machine: mount the store, "
+                "or copy new plates into a folder; only TCELL_STORAGE may be a URL"
+            )
     home = home_folder(environment).resolve()
     if not home.is_dir():
         raise ConfigurationError(f"TCELL_HOME={home} is not a folder; create it or unset the variable")

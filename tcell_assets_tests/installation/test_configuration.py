@@ -63,3 +63,9 @@ def test_a_variable_out_of_bounds_is_refused_with_what_it_may_be(
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"^{variable}='{text}'; it must be {words}$"):
         load_configuration({"TCELL_HOME": ".", variable: text})
+
+
+@pytest.mark.parametrize("variable", ["TCELL_HOME", "TCELL_DATA", "DAGSTER_HOME"])
+def test_a_folder_given_as_a_url_is_refused_rather_than_made_beside_the_program(variable: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{variable}=s3://screens/plates is a URL"):
+        load_configuration({"TCELL_HOME": ".", variable: "s3://screens/plates"})
